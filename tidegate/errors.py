@@ -1,0 +1,284 @@
+"""Everything that can go wrong, as one tree; the catalogue page of the docs is generated from it.
+
+    TidegateError
+    ├── BadRequest              400  the caller's request cannot be understood
+    │   ├── BodyTooLarge        413
+    │   ├── HeadersTooLarge     431
+    │   ├── SlowBody            408
+    │   ├── UnknownModel        404
+    │   ├── UnknownPath         404
+    │   └── WrongMethod         405
+    ├── Unauthenticated         401  no key, or not one of ours
+    ├── Forbidden               403  a good key that may not do this
+    ├── Unavailable             503  the gateway itself cannot serve now
+    │   └── Draining            503
+    ├── UpstreamError           502  a target failed
+    │   ├── UpstreamRefused     4xx  it says the caller's request is wrong
+    │   ├── UpstreamDenied      502  it does not accept our credentials
+    │   ├── UpstreamRateLimited 429
+    │   ├── UpstreamFailed      502  it answered 5xx or something unexpected
+    │   ├── UpstreamMalformed   502  its answer cannot be understood
+    │   ├── UpstreamUnreachable 502  no connection: DNS, refused, reset
+    │   │   ├── UpstreamTls     502
+    │   │   └── UpstreamForbiddenAddress 502  refused by the SSRF guard
+    │   ├── UpstreamProtocol    502  it does not speak HTTP, or not correctly
+    │   │   └── UpstreamCut     502  the answer ended before its end
+    │   └── UpstreamTimeout     504
+    │       ├── ConnectTimeout, FirstTokenTimeout, IdleTimeout, DeadlineExceeded
+    ├── Cancelled               499  the caller left, or the gateway had to stop
+    └── InternalError           500  a bug of ours
+
+A class says five things: `status` (HTTP), `code` (stable, for machines), `type` (OpenAI's word),
+`retryable` (the same target may succeed later), `elsewhere` (another target may succeed now).
+Messages say what, where and what to do next; never a secret, a prompt or a raw upstream body.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TidegateError(Exception):
+    """Root of the tree. `message` is fit for an end user."""
+
+    status: int = 500
+    code: ClassVar[str] = "internal_error"
+    type: ClassVar[str] = "api_error"
+    retryable: ClassVar[bool] = False
+    elsewhere: ClassVar[bool] = False
+    remedy: ClassVar[str] = "Report the request id to whoever runs this gateway."
+
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class BadRequest(TidegateError):
+    """The request is not JSON, or a field is missing, of the wrong type or out of range."""
+
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+    remedy = "Correct the field named by `param` and send the request again."
+
+
+class BodyTooLarge(BadRequest):
+    """The body is longer than `server.body_limit`."""
+
+    status = 413
+    code = "body_too_large"
+    remedy = "Send a smaller body, or raise `server.body_limit`."
+
+
+class HeadersTooLarge(BadRequest):
+    """The request line and headers are longer than `server.header_limit`."""
+
+    status = 431
+    code = "headers_too_large"
+    remedy = "Send smaller headers, or raise `server.header_limit`."
+
+
+class SlowBody(BadRequest):
+    """The body did not arrive within `server.read_timeout`."""
+
+    status = 408
+    code = "body_timeout"
+    remedy = "Send the body faster, or raise `server.read_timeout`."
+
+
+class UnknownModel(BadRequest):
+    """No alias of the configuration has this name, or the key may not use it."""
+
+    status = 404
+    code = "model_not_found"
+    remedy = "Use one of the names that `GET /v1/models` lists, or add the alias under `models`."
+
+
+class UnknownPath(BadRequest):
+    """This path is not served."""
+
+    status = 404
+    code = "unknown_path"
+    remedy = "Set the SDK's base URL to `http://HOST:PORT/v1`."
+
+
+class WrongMethod(BadRequest):
+    """The path exists, the method does not."""
+
+    status = 405
+    code = "method_not_allowed"
+    remedy = "Use the method named in the `allow` header."
+
+
+class Unauthenticated(TidegateError):
+    """No key was sent, or one that is not known."""
+
+    status = 401
+    code = "invalid_api_key"
+    type = "authentication_error"
+    remedy = "Send `Authorization: Bearer KEY` with a key listed under `keys`."
+
+
+class Forbidden(TidegateError):
+    """The key is good, but not for this."""
+
+    status = 403
+    code = "not_allowed"
+    type = "permission_error"
+    remedy = "Ask the operator to allow this for your key."
+
+
+class Unavailable(TidegateError):
+    """The gateway cannot serve now, through no fault of the request."""
+
+    status = 503
+    code = "unavailable"
+    type = "api_error"
+    retryable = True
+    remedy = "Try again after `retry-after`; the operator finds the reason in the log."
+
+
+class Draining(Unavailable):
+    """The gateway is shutting down and takes no new requests."""
+
+    code = "draining"
+    remedy = "Try again: another replica, or this one after its restart, will answer."
+
+
+class UpstreamError(TidegateError):
+    """A target failed. `target` names it in the record; the caller is not told."""
+
+    status = 502
+    code = "upstream_error"
+    retryable = True
+    elsewhere = True
+    remedy = "Try again; if it goes on, look at the provider's status and `tidegate log --errors`."
+
+
+class UpstreamRefused(UpstreamError):
+    """The target says that the request itself is wrong (400, 404, 409, 413, 422)."""
+
+    status = 400
+    code = "upstream_refused"
+    type = "invalid_request_error"
+    retryable = False
+    elsewhere = False
+    upstream_code: str | None = None
+    """The provider's own code, which clients know (`context_length_exceeded`): passed on."""
+    remedy = "Correct the request as the message says."
+
+
+class UpstreamDenied(UpstreamError):
+    """The target does not accept the operator's credentials (401, 402, 403)."""
+
+    code = "upstream_denied"
+    retryable = False
+    remedy = "The operator must check the provider's `api_key` and account."
+
+
+class UpstreamRateLimited(UpstreamError):
+    """The target answered 429."""
+
+    status = 429
+    code = "upstream_rate_limited"
+    type = "rate_limit_error"
+    remedy = "Try again after `retry-after`, or let the operator add a fallback."
+
+
+class UpstreamFailed(UpstreamError):
+    """The target answered 5xx or a status that means nothing here."""
+
+    code = "upstream_failed"
+
+
+class UpstreamMalformed(UpstreamError):
+    """The answer is not what its format promises: broken JSON, no choices, wrong content type."""
+
+    code = "upstream_malformed"
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection: name not found, refused, reset before an answer."""
+
+    code = "upstream_unreachable"
+    remedy = "The operator must check the provider's `base_url` and the network."
+
+
+class UpstreamTls(UpstreamUnreachable):
+    """The TLS handshake failed; certificates are always verified."""
+
+    code = "upstream_tls"
+    retryable = False
+    remedy = "The operator must check the provider's certificate, or name its CA in `tls.ca`."
+
+
+class UpstreamForbiddenAddress(UpstreamUnreachable):
+    """The host resolves to a private, link-local or metadata address."""
+
+    code = "upstream_forbidden_address"
+    retryable = False
+    remedy = "If the address is meant, the operator sets `allow_private: true` on the provider."
+
+
+class UpstreamProtocol(UpstreamError):
+    """The other side does not speak HTTP/1.1, or breaks its rules."""
+
+    code = "upstream_protocol"
+
+
+class UpstreamCut(UpstreamProtocol):
+    """The answer ended before its end was said."""
+
+    code = "upstream_cut"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The target was too slow; subclasses say in which phase."""
+
+    status = 504
+    code = "upstream_timeout"
+    type = "timeout_error"
+    remedy = "Try again, or raise the alias's `timeout`."
+
+
+class ConnectTimeout(UpstreamTimeout):
+    """No connection within `timeout.connect`."""
+
+    code = "upstream_connect_timeout"
+
+
+class FirstTokenTimeout(UpstreamTimeout):
+    """No first token within `timeout.first_token`."""
+
+    code = "upstream_first_token_timeout"
+
+
+class IdleTimeout(UpstreamTimeout):
+    """Nothing came for `timeout.idle` in the middle of an answer."""
+
+    code = "upstream_idle_timeout"
+
+
+class DeadlineExceeded(UpstreamTimeout):
+    """The whole request took longer than `timeout.total`."""
+
+    code = "deadline_exceeded"
+    retryable = False
+    elsewhere = False
+
+
+class Cancelled(TidegateError):
+    """The caller left before the end, or the gateway had to stop before the answer was complete."""
+
+    status = 499
+    code = "cancelled"
+    retryable = True
+    remedy = "Send the request again."
+
+
+class InternalError(TidegateError):
+    """A bug of ours; the log has the details under the request id."""

@@ -1,0 +1,103 @@
+"""The one record of a request: the only mutable thing in it, written out once at its end.
+
+A record is made when the request's head is in, and is written on every way out, refusals
+included. Times inside it are milliseconds from the request's start; tokens are what the provider
+reported, None where it reported nothing (zero is a number it did report).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Attempt(msgspec.Struct, omit_defaults=True):
+    """One try at one target; `outcome` is `ok` or the code of the error that ended it."""
+
+    target: str
+    outcome: str
+    started_ms: float
+    duration_ms: float
+    status: int | None = None
+    detail: str | None = None
+
+
+class Record(msgspec.Struct, omit_defaults=True):
+    """Everything known about one request.
+
+    `outcome` is `ok`, an error's code, `client_gone` or `failed_after_commit`.
+    """
+
+    request_id: str
+    started_ns: int
+    """Unix time in nanoseconds."""
+    worker: str
+    wire: str
+    """The caller's wire format: `chat`, `completions`, `embeddings`, `models` or `none`."""
+    path: str
+    config_version: str
+    stream: bool = False
+
+    key: str | None = None
+    team: str | None = None
+    alias: str | None = None
+    model: str | None = None
+    """The provider's own model name that served, as the provider reports it if it does."""
+    provider: str | None = None
+    target: str | None = None
+    """`provider/model` as configured."""
+    reason: str | None = None
+    """Why this target was chosen."""
+
+    outcome: str = "ok"
+    status: int = 0
+    """HTTP status sent to the caller; 0 when none was."""
+    error: str | None = None
+    attempts: list[Attempt] = []
+
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost_nanousd: int | None = None
+    """None when the price or the usage is not known."""
+    price: str | None = None
+    """Which price was applied."""
+
+    ttft_ms: float | None = None
+    duration_ms: float = 0.0
+    gateway_ms: float | None = None
+    """Time from the request's start until the upstream was asked: what we added before it."""
+    tokens_per_s: float | None = None
+    """Output tokens after the first, over the time from the first to the last."""
+    max_gap_ms: float | None = None
+    """Longest silence between two chunks after the first token."""
+    chunks: int = 0
+
+    finish_reason: str | None = None
+    parameters: dict[str, Any] | None = None
+    """Sampling parameters as the caller sent them; never messages."""
+    request_bytes: int = 0
+    response_bytes: int = 0
+    request_body: bytes | None = None
+    response_body: bytes | None = None
+    """The answer's bytes as sent to the caller; both bodies only where policy says `full`."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Record)
+
+
+def encode(record: Record) -> bytes:
+    """`record` as msgpack, the spool's payload."""
+    return _encoder.encode(record)
+
+
+def decode(payload: bytes) -> Record:
+    """The record that `encode` wrote.
+
+    Raises: `msgspec.DecodeError` when `payload` is not one.
+    """
+    return _decoder.decode(payload)

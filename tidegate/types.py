@@ -1,0 +1,131 @@
+"""The words of the domain: what is asked, by whom, of whom, and what came back.
+
+Everything here is a frozen value, except `Facts`, which an answer fills while it is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. `models` are the alias patterns the key may use; None is all of them."""
+
+    key: str | None
+    team: str | None = None
+    models: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `first_token_s` counts from the attempt's start, `total_s` from the request's."""
+
+    connect_s: float
+    first_token_s: float
+    idle_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model at one provider, with everything resolved that a call to it needs.
+
+    `model` may hold a `*`, which stands for what the alias's own `*` matched.
+    """
+
+    provider: str
+    model: str
+    timeouts: Timeouts
+    weight: int = 1
+    output_default: int | None = None
+    output_max: int | None = None
+
+    @property
+    def name(self) -> str:
+        """`provider/model`, as records and headers show it."""
+        return f"{self.provider}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A target of a plan, its final model name, and why it stands where it stands."""
+
+    target: Target
+    model: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The targets to try, best first. `total_s` bounds the whole request."""
+
+    alias: str
+    choices: tuple[Choice, ...]
+    total_s: float
+    bodies: str = "metadata"
+    """What of prompt and answer the record keeps: `none`, `metadata` or `full`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as understood: `body` holds every field the caller sent, known or not."""
+
+    wire: str
+    model: str
+    body: dict[str, Any]
+    stream: bool
+    wants_usage: bool
+    """Whether the caller asked for the usage chunk at the end of a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider reports them.
+
+    `cached_input` and `cache_write` are parts of `input`; `reasoning` is a part of `output`.
+    """
+
+    input: int
+    output: int
+    cached_input: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known of an answer so far."""
+
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    model: str | None = None
+    content: bool = False
+    """Whether content (text, a tool call, a refusal, reasoning) has been seen: the commit point."""
+    chunks: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    """Upstream headers that matter to the caller, to be passed on."""
+
+
+class Answer(Protocol):
+    """An upstream that has begun to answer."""
+
+    facts: Facts
+
+    async def read(self) -> bytes:
+        """The next bytes for the caller in its wire format; empty at the good end.
+
+        A good end is one the upstream has declared: `[DONE]` or a finish reason, or the complete
+        body. Raises `UpstreamError` otherwise.
+        """
+        ...
+
+    def set_idle(self, wait_s: float) -> None:
+        """Let the next reads wait `wait_s` seconds at most for bytes."""
+        ...
+
+    def close(self) -> None:
+        """Free the connection; one with an unread rest is closed, which cancels the upstream."""
+        ...
