@@ -1,0 +1,247 @@
+"""Every setting of Tidegate, typed, described and frozen.
+
+Units are resolved when the file is read: an attribute is seconds where the file has a duration,
+bytes where it has a size, nano-dollars per million tokens where it has a price. What one section
+takes over from another (a target's timeouts from its alias, an alias's `records` from the top) is
+resolved here too, so that nobody merges anything later. Rules between sections stand in
+`agreement`, because they need the lines of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
+
+from tidegate.config.provider import Provider
+from tidegate.config.proxy import is_loopback
+from tidegate.config.secrets import Secret
+from tidegate.config.settings import Name, Port, Settings, required, setting
+from tidegate.config.surroundings import AnyPath, ExistingFile, refusal, surroundings
+from tidegate.config.units import Duration, PerMillion, Size, Wait
+
+Bodies = Literal["none", "metadata", "full"]
+
+_SQLITE = "sqlite:///"
+_Section = TypeVar("_Section", bound=Settings)
+
+
+class ServerTls(Settings):
+    """The certificate that the gateway shows to its callers."""
+
+    certificate: ExistingFile = required("PEM file with the certificate and its chain.")
+    key: ExistingFile = required("PEM file with the private key.")
+
+
+class Server(Settings):
+    """Where and how the gateway listens."""
+
+    host: Name = setting("127.0.0.1", "Address to listen on; `0.0.0.0` for every interface.")
+    port: Port = setting(8080, "Port to listen on; 0 takes a free one.")
+    workers: Annotated[int, Field(ge=1, le=256)] = setting(
+        1, "Gateway processes; one for each core that they may use."
+    )
+    body_limit: Size = setting("32MiB", "Longest request body accepted.")
+    header_limit: Size = setting("32KiB", "Longest request line and headers accepted.")
+    read_timeout: Wait = setting("30s", "Time a caller has to send its headers and its body.")
+    keepalive: Wait = setting("75s", "Time an idle connection of a caller is kept open.")
+    drain: Duration = setting("30s", "Time that running requests have to finish at shutdown.")
+    tls: ServerTls | None = setting(None, "Serve HTTPS with this certificate.")
+
+
+class Control(Settings):
+    """Where the control process listens."""
+
+    host: Name = setting("127.0.0.1", "Address the control process listens on.")
+    port: Port = setting(8081, "Port the control process listens on; 0 takes a free one.")
+
+
+class Spool(Settings):
+    """The files that records wait in on their way to the store."""
+
+    directory: AnyPath = setting(".tidegate/spool", "Directory of the segments.")
+    segment: Size = setting("16MiB", "Size at which a new segment is begun.")
+    pending_limit: Size = setting(
+        "64MiB", "Most bytes held in memory while the disk refuses; above it requests are refused."
+    )
+
+
+class Records(Settings):
+    """What is kept of each request."""
+
+    bodies: Bodies = setting(
+        "metadata",
+        "`metadata` keeps figures and parameters, `full` prompts and answers too, `none` neither.",
+    )
+
+
+class Log(Settings):
+    """The log on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level written.")
+
+
+class Key(Settings):
+    """A caller's key."""
+
+    name: Name = required("Name of the key in records; never the key itself.")
+    secret: Secret = required("The key that callers send; a reference such as `${env:WEB_KEY}`.")
+    team: Name | None = setting(None, "Team that the key's requests are counted for.")
+    models: Annotated[tuple[Name, ...], Field(strict=False)] | None = setting(
+        None, "Aliases that the key may use, `*` standing for anything; all if not given."
+    )
+
+
+class Timeout(Settings):
+    """How long each phase of a request may take."""
+
+    connect: Wait = setting("2s", "Until a connection to the provider stands.")
+    first_token: Wait = setting("30s", "From sending the request until the first token.")
+    idle: Wait = setting("30s", "Longest silence in the middle of an answer.")
+    total: Wait = setting("300s", "The whole request, with all attempts.")
+
+
+class Price(Settings):
+    """What tokens cost at a target, in nano-dollars per million."""
+
+    input: PerMillion = required("Price of input tokens, such as `$0.15/M`.")
+    output: PerMillion = required("Price of output tokens.")
+    cached_input: PerMillion | None = setting(
+        None, "Price of input tokens read from the provider's cache; as `input` if not given."
+    )
+    cache_write: PerMillion | None = setting(
+        None, "Price of input tokens written to the provider's cache; as `input` if not given."
+    )
+    reasoning: PerMillion | None = setting(
+        None, "Price of reasoning tokens; as `output` if not given."
+    )
+
+
+class Target(Settings):
+    """A provider's model that may answer."""
+
+    provider: Name = required("Name of a provider from `providers`.")
+    model: Name = required("The provider's own name of the model; `*` passes the caller's on.")
+    weight: Annotated[int, Field(ge=0, le=1_000_000)] = setting(
+        1, "Share of the requests, relative to the other targets' weights."
+    )
+    timeout: Timeout = setting({}, "Timeouts of this target, where they differ from the alias's.")
+    price: Price | None = setting(None, "What its tokens cost; unknown if not given.")
+
+
+class OutputTokens(Settings):
+    """How long answers may be."""
+
+    default: Annotated[int, Field(ge=1)] | None = setting(
+        None, "Limit asked for when the caller names none."
+    )
+    max: Annotated[int, Field(ge=1)] | None = setting(
+        None, "Ceiling; a caller's higher limit is lowered to it."
+    )
+
+
+class Alias(Settings):
+    """A model name that callers ask for."""
+
+    timeout: Timeout = setting({}, "How long each phase of a request may take.")
+    targets: Annotated[tuple[Target, ...], Field(strict=False, min_length=1)] = required(
+        "Provider's models that may answer, chosen by weight."
+    )
+    fallback: Annotated[tuple[Name, ...], Field(strict=False)] = setting(
+        (), "Aliases to try in turn when no target of this one could answer."
+    )
+    output_tokens: OutputTokens = setting({}, "How long answers may be.")
+    allow_floating: bool = setting(
+        False, "Whether targets may have names such as `latest`, whose model changes unseen."
+    )
+    records: Records = setting({}, "What is kept of requests to this alias.")
+
+    @field_validator("targets")
+    @classmethod
+    def _inherit_timeouts(
+        cls, targets: tuple[Target, ...], info: ValidationInfo
+    ) -> tuple[Target, ...]:
+        timeout: Timeout | None = info.data.get("timeout")
+        if timeout is None:  # it is wrong itself, which is told already
+            return targets
+        return tuple(
+            target.model_copy(update={"timeout": _over(timeout, target.timeout)})
+            for target in targets
+        )
+
+
+class Config(Settings):
+    """The whole configuration."""
+
+    server: Server = setting({}, "Where and how the gateway listens.")
+    control: Control = setting({}, "Where the control process listens.")
+    store: str = setting(
+        "sqlite:///.tidegate/tidegate.db", "Database of the records; a path from this file's place."
+    )
+    spool: Spool = setting({}, "The files that records wait in on their way to the store.")
+    records: Records = setting({}, "What is kept of each request.")
+    log: Log = setting({}, "The log on standard error.")
+    keys: Annotated[tuple[Key, ...], Field(strict=False)] = setting((), "The callers' keys.")
+    anonymous: Annotated[bool, WithJsonSchema({"type": "boolean"})] = setting(
+        None,
+        "Whether callers without a key are served; by default only if there are no keys and the "
+        "gateway listens on this machine alone.",
+    )
+    providers: Mapping[Name, Provider] = setting({}, "Where models are served, by name.")
+    models: Mapping[Name, Alias] = setting({}, "The model names that callers ask for.")
+
+    _file: Path = PrivateAttr(default_factory=Path)
+    _version: str = PrivateAttr("")
+
+    @property
+    def file(self) -> Path:
+        """The file it was read from."""
+        return self._file
+
+    @property
+    def version(self) -> str:
+        """Twelve hexadecimal digits that change when the content does, comments aside."""
+        return self._version
+
+    def remember(self, file: Path, version: str) -> None:
+        """Note where it came from; `load` does, once."""
+        self._file = file
+        self._version = version
+
+    @field_validator("store")
+    @classmethod
+    def _locate_store(cls, value: str, info: ValidationInfo) -> str:
+        place = value.removeprefix(_SQLITE)
+        if place == value or not place or "\0" in place:
+            raise refusal("must be a SQLite database", allowed=("sqlite:///PATH",), nearest=None)
+        return _SQLITE + str(surroundings(info).locate(place))
+
+    @field_validator("anonymous", mode="before")
+    @classmethod
+    def _decide_anonymous(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None:
+            return value
+        server: Server | None = info.data.get("server")
+        return not info.data.get("keys") and server is not None and is_loopback(server.host)
+
+    @field_validator("models")
+    @classmethod
+    def _inherit_records(
+        cls, models: Mapping[str, Alias], info: ValidationInfo
+    ) -> Mapping[str, Alias]:
+        records: Records | None = info.data.get("records")
+        if records is None:
+            return models
+        return {
+            name: alias.model_copy(update={"records": _over(records, alias.records)})
+            for name, alias in models.items()
+        }
+
+
+def _over(ground: _Section, own: _Section) -> _Section:
+    """`ground` with whatever `own` was given in the file."""
+    return ground.model_copy(
+        update={name: getattr(own, name) for name in sorted(own.model_fields_set)}
+    )

@@ -1,0 +1,156 @@
+"""Where models are served: one class for each `kind` of provider."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+
+from tidegate.config.proxy import proxy_for
+from tidegate.config.secrets import Secret
+from tidegate.config.settings import Port, Settings, required, setting
+from tidegate.config.surroundings import ExistingFile, refusal, surroundings
+
+_BASE_URLS = ("https://HOST/v1", "http://HOST:PORT/v1")
+
+KINDS = ("openai", "local", "simulated")
+
+LOCAL_MODELS = ("smollm2-135m",)
+"""Models whose weights come as a package."""
+
+
+_OUR_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade"})
+"""Headers that frame the message: whoever sets them twice smuggles."""
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+
+
+class ProviderTls(Settings):
+    """How the provider's certificate is verified."""
+
+    ca: ExistingFile | None = setting(
+        None, "PEM file of certificate authorities to trust instead of the built-in ones."
+    )
+
+
+class OpenAIProvider(Settings):
+    """Any server that speaks OpenAI's HTTP API."""
+
+    kind: Literal["openai"] = required("Any server that speaks OpenAI's HTTP API.")
+    base_url: str = setting(
+        "https://api.openai.com/v1", "Address of the API, with its version path."
+    )
+    api_key: Secret | None = setting(
+        None, "Key sent as a bearer token; a reference such as `${env:OPENAI_API_KEY}`."
+    )
+    headers: Mapping[str, Secret] = setting(
+        {}, "More headers to send with every request; values may be references to secrets."
+    )
+    allow_private: bool = setting(
+        False, "Whether the address may be private, link-local or this machine itself."
+    )
+    proxy: Secret | None = setting(
+        "env",
+        "HTTP proxy to go through: a URL, `env` for HTTPS_PROXY and NO_PROXY, `none` for none.",
+    )
+    tls: ProviderTls = setting({}, "How the provider's certificate is verified.")
+    max_connections: Annotated[int, Field(ge=1, le=65535)] = setting(
+        1024, "Most connections open to this provider at once, for each gateway process."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_base_url(cls, value: str) -> str:
+        try:
+            url = urlsplit(value)
+            usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+        except ValueError as error:
+            raise refusal("is not the address of an HTTP API", allowed=_BASE_URLS) from error
+        if not usable:
+            raise refusal("is not the address of an HTTP API", allowed=_BASE_URLS)
+        if "@" in url.netloc:
+            raise refusal("holds a user name or password; use `api_key` or `headers`")
+        if url.query or url.fragment:
+            raise refusal("has a query or a fragment, which an API's address has not")
+        return value.rstrip("/")
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, headers: Mapping[str, Secret]) -> Mapping[str, Secret]:
+        for name in headers:
+            if _HEADER_NAME.fullmatch(name) is None:
+                raise refusal("has a name that is not an HTTP header's")
+            if name.casefold() in _OUR_HEADERS:
+                raise refusal(f"cannot set `{name}`, which the gateway sets itself")
+        return headers
+
+    @field_validator("proxy", mode="before")
+    @classmethod
+    def _resolve_proxy(cls, value: object, info: ValidationInfo) -> Secret | None:
+        base_url = info.data.get("base_url")
+        if not isinstance(base_url, str):
+            return None
+        return proxy_for(base_url, value, surroundings(info))
+
+
+class LocalProvider(Settings):
+    """The embedded model: no key, no network."""
+
+    kind: Literal["local"] = required("The embedded model: no key, no network.")
+    model: str = setting(
+        "smollm2-135m", "Name of a model that comes as a package; not used if `weights` is given."
+    )
+    weights: ExistingFile | None = setting(None, "GGUF file with the weights of another model.")
+    port: Port | None = setting(None, "Loopback port of its server; a free one if not given.")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = setting(
+        None, "Processor threads to compute with; as many as there are cores if not given."
+    )
+    context: Annotated[int, Field(ge=64, le=10_000_000)] = setting(
+        4096, "Tokens of context for each request."
+    )
+    parallel: Annotated[int, Field(ge=1, le=256)] = setting(
+        2, "Requests answered at the same time; others wait."
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _is_packaged(cls, value: str) -> str:
+        if value not in LOCAL_MODELS:
+            raise refusal(
+                "is not a model that comes as a package; name its GGUF file in `weights`",
+                allowed=LOCAL_MODELS,
+                nearest=LOCAL_MODELS[0],
+            )
+        return value
+
+
+def _handed_on(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Handed = Annotated[
+    str,
+    BeforeValidator(_handed_on),
+    Field(min_length=1),
+    WithJsonSchema({"type": ["string", "integer"]}),
+]
+"""Text that the simulator itself understands."""
+
+
+class SimulatedProvider(Settings):
+    """Answers made up by rule, with faults on demand, for tests, drills and load."""
+
+    kind: Literal["simulated"] = required("Made-up answers, with faults on demand, for tests.")
+    port: Port | None = setting(None, "Loopback port of its server; a free one if not given.")
+    seed: int = setting(0, "The same seed gives the same answers.")
+    ttft: Handed | None = setting(None, "Time to the first token, such as `200ms`.")
+    gap: Handed | None = setting(None, "Time between two tokens, such as `25ms`.")
+    length: Handed | None = setting(None, "Tokens in an answer, such as `64`.")
+
+
+Provider = Annotated[
+    OpenAIProvider | LocalProvider | SimulatedProvider, Field(discriminator="kind")
+]
