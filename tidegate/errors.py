@@ -25,7 +25,6 @@
     │   │   └── UpstreamCut     502  the answer ended before its end
     │   └── UpstreamTimeout     504
     │       ├── ConnectTimeout, FirstTokenTimeout, IdleTimeout, DeadlineExceeded
-    ├── Cancelled               499  the caller left, or the gateway had to stop
     └── InternalError           500  a bug of ours
 
 A class says five things: `status` (HTTP), `code` (stable, for machines), `type` (OpenAI's word),
@@ -269,15 +268,6 @@ class DeadlineExceeded(UpstreamTimeout):
     code = "deadline_exceeded"
     retryable = False
     elsewhere = False
-
-
-class Cancelled(TidegateError):
-    """The caller left before the end, or the gateway had to stop before the answer was complete."""
-
-    status = 499
-    code = "cancelled"
-    retryable = True
-    remedy = "Send the request again."
 
 
 class InternalError(TidegateError):

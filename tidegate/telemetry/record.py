@@ -54,6 +54,9 @@ class Record(msgspec.Struct, omit_defaults=True):
     status: int = 0
     """HTTP status sent to the caller; 0 when none was."""
     error: str | None = None
+    """The message that the caller was sent."""
+    error_code: str | None = None
+    """What ended an answer that failed after commit."""
     attempts: list[Attempt] = []
 
     input_tokens: int | None = None

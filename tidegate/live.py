@@ -1,0 +1,85 @@
+"""Reload: build the new house beside the old one, swap, let the old one empty; or keep the old.
+
+The swap is one assignment between two requests. A request keeps the house it began in, and the old
+house's connections are closed when its last request has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from tidegate.config.mistakes import ConfigError
+from tidegate.config.model import Config
+from tidegate.gateway.serve import Rooms
+from tidegate.house import House
+
+log = logging.getLogger("tidegate.live")
+
+
+class Live:
+    """The house that serves now, and those that are still emptying."""
+
+    def __init__(self, load: Callable[[], Config], build: Callable[[Config], House]) -> None:
+        """Start with what `load` gives. Raises: `ConfigError`."""
+        self._load = load
+        self._build = build
+        self._house = build(load())
+        self._houses = {id(self._house.rooms): self._house}
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._house.config
+
+    def enter(self) -> Rooms:
+        """The rooms for one more request."""
+        self._house.in_flight += 1
+        return self._house.rooms
+
+    def leave(self, rooms: Rooms) -> None:
+        """One request less in `rooms`."""
+        house = self._houses[id(rooms)]
+        house.in_flight -= 1
+        if house is not self._house and house.in_flight == 0:
+            house.left.set()
+
+    def reload(self) -> bool:
+        """Serve the file as it is now from the next request on; whether that could be done."""
+        try:
+            house = self._build(self._load())
+        except ConfigError as error:
+            log.error(  # noqa: TRY400 - the mistakes say it all, the trace nothing
+                "the new configuration is refused, the old one goes on",
+                extra={"fields": {"mistakes": [str(mistake) for mistake in error.mistakes]}},
+            )
+            return False
+        except KeyError as error:
+            log.error(  # noqa: TRY400
+                "the new configuration needs a restart, the old one goes on",
+                extra={"fields": {"provider": str(error.args[0])}},
+            )
+            return False
+        old, self._house = self._house, house
+        self._houses[id(house.rooms)] = house
+        if old.in_flight == 0:
+            old.left.set()
+        task = asyncio.get_running_loop().create_task(self._retire(old))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        log.info("now serving", extra={"fields": {"version": house.config.version}})
+        return True
+
+    async def close(self) -> None:
+        """Close every house; for when no request is left."""
+        for task in tuple(self._retiring):
+            task.cancel()
+        for house in tuple(self._houses.values()):
+            await house.close()
+
+    async def _retire(self, house: House) -> None:
+        await house.left.wait()
+        del self._houses[id(house.rooms)]
+        await house.close()

@@ -1,0 +1,1 @@
+"""The providers: how each kind of target is opened and spoken to."""
