@@ -41,8 +41,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         config = None
     else:
         findings = []
-    if isinstance(document, dict):
-        findings += _agreed(cast("dict[str, object]", document), findings)
+    findings += _agreed(document, findings)
     mistakes = [*source.mistakes, *(_placed(finding, source) for finding in findings)]
     if config is None or mistakes:
         raise ConfigError(sorted(set(mistakes), key=lambda each: (each.line, each.column)))
@@ -69,10 +68,12 @@ def _text(path: Path) -> str:
         raise whole_file(path, f"is not UTF-8 text, first in line {line}") from None
 
 
-def _agreed(document: dict[str, object], found: list[Finding]) -> Iterator[Finding]:
+def _agreed(document: object, found: list[Finding]) -> Iterator[Finding]:
     """Disagreements, without those that only follow from a misspelt section at the top."""
+    if not isinstance(document, dict):
+        return
     misspelt = {finding.nearest for finding in found if len(finding.path) == 1 and finding.at_key}
-    for finding in disagreements(document):
+    for finding in disagreements(cast("dict[str, object]", document)):
         if finding.needs not in misspelt:
             yield finding
 

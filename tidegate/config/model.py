@@ -15,8 +15,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
 
+from tidegate.config.addresses import is_loopback
 from tidegate.config.provider import Provider
-from tidegate.config.proxy import is_loopback
 from tidegate.config.secrets import Secret
 from tidegate.config.settings import Name, Port, Settings, required, setting
 from tidegate.config.surroundings import AnyPath, ExistingFile, refusal, surroundings

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from tidegate.config.proxy import proxy_for
+from tidegate.config.addresses import checked_base_url, chosen_proxy
 from tidegate.config.secrets import Secret
 from tidegate.config.settings import Port, Settings, required, setting
 from tidegate.config.surroundings import ExistingFile, refusal, surroundings
-
-_BASE_URLS = ("https://HOST/v1", "http://HOST:PORT/v1")
 
 KINDS = ("openai", "local", "simulated")
 
@@ -64,18 +61,7 @@ class OpenAIProvider(Settings):
     @field_validator("base_url")
     @classmethod
     def _is_a_base_url(cls, value: str) -> str:
-        try:
-            url = urlsplit(value)
-            usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
-        except ValueError as error:
-            raise refusal("is not the address of an HTTP API", allowed=_BASE_URLS) from error
-        if not usable:
-            raise refusal("is not the address of an HTTP API", allowed=_BASE_URLS)
-        if "@" in url.netloc:
-            raise refusal("holds a user name or password; use `api_key` or `headers`")
-        if url.query or url.fragment:
-            raise refusal("has a query or a fragment, which an API's address has not")
-        return value.rstrip("/")
+        return checked_base_url(value)
 
     @field_validator("headers")
     @classmethod
@@ -90,10 +76,8 @@ class OpenAIProvider(Settings):
     @field_validator("proxy", mode="before")
     @classmethod
     def _resolve_proxy(cls, value: object, info: ValidationInfo) -> Secret | None:
-        base_url = info.data.get("base_url")
-        if not isinstance(base_url, str):
-            return None
-        return proxy_for(base_url, value, surroundings(info))
+        url = info.data.get("base_url")
+        return chosen_proxy(value, url, surroundings(info)) if isinstance(url, str) else None
 
 
 class LocalProvider(Settings):

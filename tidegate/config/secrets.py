@@ -78,7 +78,7 @@ class Secret:
         cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """Text; the examples show editors the two references."""
-        return {"type": "string", "minLength": 1, "examples": list(_FORMS)}
+        return {"title": "Secret", "type": "string", "minLength": 1, "examples": list(_FORMS)}
 
 
 def resolve(text: str, around: Surroundings) -> Secret:

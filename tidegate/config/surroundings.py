@@ -61,8 +61,12 @@ def _existing_file(value: object, info: ValidationInfo) -> Path:
     return path
 
 
-AnyPath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
+AnyPath = Annotated[
+    Path, BeforeValidator(_path), WithJsonSchema({"title": "Path", "type": "string"})
+]
 """A path, made absolute; nothing need be there."""
 
-ExistingFile = Annotated[Path, BeforeValidator(_existing_file), WithJsonSchema({"type": "string"})]
+ExistingFile = Annotated[
+    Path, BeforeValidator(_existing_file), WithJsonSchema({"title": "Path", "type": "string"})
+]
 """A path, made absolute, of a file that can be read."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
@@ -163,10 +163,14 @@ def _some_bytes(value: int) -> int:
     return value
 
 
+def _quantity(title: str, pattern: str, example: str) -> dict[str, Any]:
+    return {"title": title, "type": "string", "pattern": pattern, "examples": [example]}
+
+
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["200ms", "1m30s"]}),
+    WithJsonSchema(_quantity("Duration", DURATION_PATTERN, "1m30s")),
 ]
 """Seconds; may be zero."""
 
@@ -177,13 +181,13 @@ Size = Annotated[
     int,
     BeforeValidator(_size),
     AfterValidator(_some_bytes),
-    WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "examples": ["32MiB"]}),
+    WithJsonSchema(_quantity("Size", SIZE_PATTERN, "32MiB")),
 ]
 """Bytes, more than zero."""
 
 PerMillion = Annotated[
     int,
     BeforeValidator(_price),
-    WithJsonSchema({"type": "string", "pattern": PRICE_PATTERN, "examples": ["$0.15/M"]}),
+    WithJsonSchema(_quantity("Price", PRICE_PATTERN, "$0.15/M")),
 ]
 """Nano-dollars per million tokens."""

@@ -1,0 +1,76 @@
+"""The `tidegate` command: finds its subcommands by name and loads only the one that is asked for.
+
+Each subcommand is a click command in the module of its own name. Mistakes in the configuration
+are printed here, whichever command met them, and end the program with 2.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from tidegate import __version__
+from tidegate.config.mistakes import ConfigError
+
+_COMMANDS = {
+    "demo": "See it work: start everything and ask one question.",
+    "init": "Write a commented tidegate.yaml to start from.",
+    "check": "Tell every mistake in the configuration at once.",
+    "serve": "Run the gateway.",
+    "log": "Show the latest requests and what became of them.",
+    "schema": "Print the configuration's JSON schema, for editors.",
+    "simulate": "Run the simulated provider alone.",
+}
+"""In the order a newcomer meets them; the help text is here so that listing loads nothing."""
+
+_EPILOG = """\
+\b
+Start here:   tidegate demo
+Completion:   eval "$(_TIDEGATE_COMPLETE=bash_source tidegate)"   (or zsh_source;
+              fish: _TIDEGATE_COMPLETE=fish_source tidegate | source)
+"""
+
+
+class _Commands(click.Group):
+    """A group whose commands are modules that are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return list(_COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002  click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        return getattr(import_module(f"tidegate.cli.{cmd_name}"), cmd_name)
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002  click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            from tidegate.cli.check import print_mistakes  # noqa: PLC0415  rich takes its time
+
+            print_mistakes(error.mistakes)
+            ctx.exit(2)
+
+
+@click.group(
+    cls=_Commands,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "--version", message="tidegate %(version)s")
+def main() -> None:
+    """Tidegate: the gateway between a product and its language models."""
