@@ -63,6 +63,7 @@ def build(config: Config, spool: Spool, sidecars: Mapping[str, int]) -> House:
         },
         cost=_costs(config),
         spool=spool,
+        loop_time=asyncio.get_running_loop().time,
         config_version=config.version,
         body_limit_bytes=config.server.body_limit,
         read_timeout_s=config.server.read_timeout,

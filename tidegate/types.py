@@ -56,6 +56,8 @@ class Choice:
     model: str
     name: str
     reason: str
+    header: bytes
+    """`name` as a header's value."""
 
 
 @dataclass(frozen=True, slots=True)

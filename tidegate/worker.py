@@ -9,41 +9,31 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import json
 import os
 import signal
 import socket
-from collections.abc import Generator
+import ssl
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
-import uvicorn
 import uvloop
 
 from tidegate.config.load import load
 from tidegate.config.mistakes import ConfigError
+from tidegate.config.model import ServerTls
 from tidegate.gateway.app import App
-from tidegate.gateway.edge import Bounds, EdgeProtocol
+from tidegate.gateway.edge import Bounds
+from tidegate.gateway.server import Server
 from tidegate.house import build
 from tidegate.ledger.spool import SpoolWriter
 from tidegate.live import Live
+from tidegate.net.listen import listen
 from tidegate.parent import CANNOT_START, end_with_parent
 from tidegate.telemetry.logs import configure
 
 SIDECARS_VARIABLE = "TIDEGATE_SIDECARS"
-BACKLOG = 2048
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server, with signals left to `serve`."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Capture none."""
-        yield
 
 
 async def serve(path: Path, worker: str, fd: int | None) -> None:
@@ -59,51 +49,39 @@ async def serve(path: Path, worker: str, fd: int | None) -> None:
     sidecars: dict[str, int] = json.loads(os.environ.get(SIDECARS_VARIABLE, "{}"))
     live = Live(partial(load, path), partial(build, spool=spool, sidecars=sidecars))
     app = App(live.enter, live.leave, worker)
-    server = Server(_uvicorn(app, live))
-
-    def stop() -> None:
-        app.ready = False
-        server.should_exit = True
+    settings = live.config.server
+    bounds = Bounds(settings.header_limit, settings.read_timeout, settings.keepalive)
+    server = Server(app, bounds)
+    stopping = asyncio.Event()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, live.reload)
 
     # What start-up made will live as long as the process: it need not be looked at again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    listener = socket.socket(fileno=fd) if fd is not None else listen(settings.host, settings.port)
     try:
-        await server.serve(sockets=[socket.socket(fileno=fd)] if fd is not None else None)
+        await server.start(listener, _tls(settings.tls))
+        await stopping.wait()
+        app.ready = False
+        await server.drain(live.config.server.drain)
     finally:
         spool.close()
         await live.close()
 
 
-def _uvicorn(app: App, live: Live) -> uvicorn.Config:
-    settings = live.config.server
-    tls = settings.tls
-    bounds = Bounds(head_bytes=settings.header_limit, head_s=settings.read_timeout)
-    return uvicorn.Config(
-        cast("Any", app),
-        host=settings.host,
-        port=settings.port,
-        http=cast("Any", partial(EdgeProtocol, bounds=bounds)),
-        loop="none",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=int(settings.keepalive),
-        timeout_graceful_shutdown=max(1, round(settings.drain)),
-        ssl_certfile=str(tls.certificate) if tls else None,
-        ssl_keyfile=str(tls.key) if tls else None,
-    )
+def _tls(settings: ServerTls | None) -> ssl.SSLContext | None:
+    if settings is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(settings.certificate, settings.key)
+    return context
 
 
 def main() -> int:

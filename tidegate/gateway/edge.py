@@ -1,27 +1,36 @@
-"""The first line against bad HTTP: uvicorn's protocol, with bounds that it does not have itself.
+"""One connection of a caller: HTTP/1.1 in and out, and the first line against bad HTTP.
 
-A head that is too long or too slow, two lengths, a body that goes on after its answer: each ends
-in a clear error and a closed connection, and never reaches the application. llhttp, below, already
-refuses conflicting framing; what it reports comes out as JSON here.
+llhttp parses; what it does not bound is bounded here: a head that is too long or too slow, a body
+that nobody asked for yet, two lengths, a body that goes on after its answer. Each ends in a clear
+error and a closed connection, and never reaches the stations.
 
-Source: RFC 9112, sections 6.1 and 6.3 (message framing and request smuggling).
+Requests of one connection are answered one after the other. An answer that is complete at once
+leaves in one write, head and body together.
+
+Source: RFC 9112, sections 6.1 and 6.3 (message framing and request smuggling), 9.3.2 (pipelining).
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any, cast
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol, cast
 
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
+import httptools
 
 from tidegate.errors import BadRequest, HeadersTooLarge, SlowBody, TidegateError
+from tidegate.gateway.exchange import Exchange, Header, head_bytes
 from tidegate.gateway.openai import error_body
+
+BODY_AHEAD_BYTES = 64 << 10
+"""How much of a body is taken in before somebody waits for it."""
 
 DISCARDED_BYTES = 64 << 20
 """How much of an already answered request is read and thrown away before the connection is cut."""
+
+PIPELINED = 64
+"""Requests that may wait on one connection; more are a flood."""
 
 _ONCE = frozenset({b"content-length", b"transfer-encoding", b"host"})
 
@@ -32,121 +41,284 @@ class Bounds:
 
     head_bytes: int
     head_s: float
+    keepalive_s: float
 
 
-class EdgeProtocol(HttpToolsProtocol):
-    """One connection of a caller."""
+class App(Protocol):
+    """What answers a request."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        bounds: Bounds,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._bounds = bounds
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer `exchange`; raises nothing."""
+        ...
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the connections of one server have in common."""
+
+    app: App
+    bounds: Bounds
+    loop: asyncio.AbstractEventLoop
+    connections: set[Edge] = field(default_factory=set["Edge"])
+    tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    draining: bool = False
+
+
+class Edge(asyncio.Protocol):
+    """The protocol of one accepted connection."""
+
+    __slots__ = (
+        "_active",
+        "_discarded",
+        "_drained",
+        "_head",
+        "_head_open",
+        "_headers",
+        "_parser",
+        "_reading",
+        "_refusal",
+        "_shared",
+        "_transport",
+        "_url",
+        "_waiting",
+        "_write_paused",
+        "expires_at",
+    )
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._reading = True
+        self._write_paused = False
+        self._drained: asyncio.Future[None] | None = None
+        self.expires_at = shared.loop.time() + shared.bounds.head_s
+        """Loop time at which a connection without a running request is closed."""
+
+        # The head that is coming in.
         self._head_open = True
-        self._head_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._discarded_bytes = 0
+        self._head = 0
+        self._url = b""
+        self._headers: list[Header] = []
         self._refusal: TidegateError | None = None
-        self._extensions: dict[str, Any] = {}
+        self._discarded = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        # The request that is being answered, and those behind it.
+        self._active: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+
+    # The transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head."""
-        super().connection_made(transport)
-        self._extensions = {"tidegate.abort": transport.abort}
-        self._head_timer = self.loop.call_later(self._bounds.head_s, self._too_slow)
+        self._transport = cast("asyncio.Transport", transport)
+        self._shared.connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        self._stop_timer()
-        super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Tell the running request that its caller is gone."""
+        self._shared.connections.discard(self)
+        self.resume_writing()
+        self._waiting.clear()
+        if self._active is not None:
+            self._active.leave()
+        self._parser = cast("httptools.HttpRequestParser", None)  # it refers back to us
+
+    def eof_received(self) -> bool:
+        """A caller that sends no more has left: HTTP clients do not half-close."""
+        return False
 
     def data_received(self, data: bytes) -> None:
         """Count what comes, then let it be parsed."""
         if self._head_open:
-            self._head_bytes += len(data)
-        elif self.cycle.response_complete:
-            self._discarded_bytes += len(data)
-            if self._discarded_bytes > DISCARDED_BYTES:
-                self.transport.abort()
+            self._head += len(data)
+        elif self._active is None:
+            self._discarded += len(data)
+            if self._discarded > DISCARDED_BYTES:
+                self._transport.abort()
                 return
-        super().data_received(data)
-        if self._head_open and not self.transport.is_closing():
-            if self._head_bytes > self._bounds.head_bytes:
-                self._refuse(self._head_too_long())
-            elif self._head_timer is None and self._head_bytes:
-                self._head_timer = self.loop.call_later(self._bounds.head_s, self._too_slow)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # no other protocol is spoken here; the request is answered as it is
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or BadRequest("The request is not well-formed HTTP/1.1."))
+            return
+        if self._head_open and self._head > self._shared.bounds.head_bytes and self._headers_due():
+            self._refuse(self._head_too_long())
+
+    def pause_writing(self) -> None:
+        """The caller reads more slowly than we write."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """The caller has caught up, or is gone."""
+        self._write_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    # The parser's side
 
     def on_message_begin(self) -> None:
         """A request begins."""
         self._head_open = True
-        super().on_message_begin()
-        cast("dict[str, Any]", self.scope)["extensions"] = self._extensions
+        self._url = b""
+        self._headers = []
+        if self._active is None:
+            self.expires_at = self._shared.loop.time() + self._shared.bounds.head_s
+
+    def on_url(self, url: bytes) -> None:
+        """Part of the request's target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """The head is in: judge it as a whole."""
-        head_bytes = len(self.url)
-        seen: set[bytes] = set()
-        for name, value in self.headers:
-            head_bytes += len(name) + len(value) + 4
+        """The head is in: judge it as a whole and let the request be answered."""
+        size = len(self._url)
+        framing = 0
+        for name, value in self._headers:
+            size += len(name) + len(value) + 4
             if name in _ONCE:
-                if name in seen:
-                    self._refusal = BadRequest(f"The header {name.decode()} was sent twice.")
-                    raise ValueError
-                seen.add(name)
-        if len(seen) > 1 and b"content-length" in seen and b"transfer-encoding" in seen:
-            self._refusal = BadRequest("Both content-length and transfer-encoding were sent.")
-            raise ValueError
-        if head_bytes > self._bounds.head_bytes:
+                framing += 1
+        if framing > 1:
+            self._check_framing()
+        if size > self._shared.bounds.head_bytes:
             self._refusal = self._head_too_long()
             raise ValueError
+        if len(self._waiting) >= PIPELINED:
+            self._refusal = BadRequest("Too many requests wait on this connection.")
+            raise ValueError
         self._head_open = False
-        self._head_bytes = 0
-        self._discarded_bytes = 0
-        self._stop_timer()
-        super().on_headers_complete()
+        self._head = 0
+        self._discarded = 0
+        parser = self._parser
+        exchange = Exchange(
+            self,
+            method=parser.get_method(),
+            url=self._url,
+            headers=self._headers,
+            chunked=parser.get_http_version() != "1.0",
+            keep_alive=parser.should_keep_alive() and not parser.should_upgrade(),
+        )
+        if self._active is None:
+            self._start(exchange)
+        else:
+            self._waiting.append(exchange)
+            self._pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        """Part of the body of the request whose head came last."""
+        exchange = self._waiting[-1] if self._waiting else self._active
+        if exchange is not None and exchange.take(body) > BODY_AHEAD_BYTES and not exchange.wanted:
+            self._pause_reading()
 
     def on_message_complete(self) -> None:
         """The request is in whole; what follows on this connection is another one's head."""
-        super().on_message_complete()
+        exchange = self._waiting[-1] if self._waiting else self._active
+        if exchange is not None:
+            exchange.complete()
         self._head_open = True
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what could not be parsed (or was judged above) as JSON, and close."""
-        self._refuse(self._refusal or BadRequest(f"{msg.removesuffix('.')}: it is malformed."))
+    # The exchange's side
 
-    def _refuse(self, error: TidegateError) -> None:
-        if self.transport.is_closing():
+    def write(self, data: bytes) -> None:
+        """Send bytes; nothing happens when the caller is gone."""
+        self._transport.write(data)
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether more should be written only after `drain`."""
+        return self._write_paused
+
+    async def drain(self) -> None:
+        """Wait until the caller has read enough, or is gone."""
+        if self._write_paused:
+            if self._drained is None:
+                self._drained = self._shared.loop.create_future()
+            await self._drained
+
+    def resume_reading(self) -> None:
+        """Take more from the caller."""
+        if not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def done(self, *, keep_alive: bool) -> None:
+        """The active exchange has been answered."""
+        self._active = None
+        if not keep_alive or self._shared.draining:
+            self._transport.close()
             return
-        # An answer under way belongs to an earlier request: nothing may be mixed into it.
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:  # pyright: ignore[reportUnnecessaryComparison] - None until the first head
-            body = error_body(error)
-            self.transport.write(
-                STATUS_LINE[error.status]
-                + b"content-type: application/json\r\nconnection: close\r\n"
-                + b"x-should-retry: false\r\ncontent-length: %d\r\n\r\n" % len(body)
-                + body
-            )
-        self.transport.close()
+        self.expires_at = self._shared.loop.time() + self._shared.bounds.keepalive_s
+        if self._waiting:
+            self._start(self._waiting.popleft())
+        if not self._waiting:
+            self.resume_reading()
 
-    def _head_too_long(self) -> HeadersTooLarge:
-        return HeadersTooLarge(
-            f"The request line and headers are longer than {self._bounds.head_bytes:,} bytes."
-        )
+    def abort(self) -> None:
+        """Cut the connection, whatever is still to be sent."""
+        self._transport.abort()
 
-    def _too_slow(self) -> None:
-        self._head_timer = None
-        if self._head_bytes:
+    # The server's side
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self._active is None
+
+    def expire(self) -> None:
+        """Time is up for a connection without a running request."""
+        if self._head:
             self._refuse(SlowBody("The request's headers did not arrive in time."))
         else:
-            self.transport.close()
+            self._transport.close()
 
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def close_if_idle(self) -> None:
+        """Close now, or after the running request."""
+        if self._active is None:
+            self._transport.close()
+
+    # Inside
+
+    def _start(self, exchange: Exchange) -> None:
+        self._active = exchange
+        shared = self._shared
+        exchange.task = task = shared.loop.create_task(shared.app(exchange))
+        shared.tasks.add(task)
+        task.add_done_callback(shared.tasks.discard)
+
+    def _pause_reading(self) -> None:
+        if self._reading and not self._transport.is_closing():
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _headers_due(self) -> bool:
+        return not self._transport.is_closing()
+
+    def _check_framing(self) -> None:
+        names = [name for name, _ in self._headers if name in _ONCE]
+        if len(set(names)) < len(names):
+            self._refusal = BadRequest("content-length, transfer-encoding and host come once.")
+            raise ValueError
+        if b"content-length" in names and b"transfer-encoding" in names:
+            self._refusal = BadRequest("Both content-length and transfer-encoding were sent.")
+            raise ValueError
+
+    def _refuse(self, error: TidegateError) -> None:
+        """Answer what never became a request, and close."""
+        if self._transport.is_closing():
+            return
+        if self._active is None:  # else an answer is under way: nothing may be mixed into it
+            body = error_body(error)
+            headers = [(b"content-type", b"application/json"), (b"x-should-retry", b"false")]
+            self._transport.write(
+                head_bytes(error.status, headers, length=len(body), close=True) + body
+            )
+        self._transport.close()
+
+    def _head_too_long(self) -> HeadersTooLarge:
+        limit = self._shared.bounds.head_bytes
+        return HeadersTooLarge(f"The request line and headers are longer than {limit:,} bytes.")

@@ -1,170 +1,265 @@
 """One HTTP exchange with a caller: its request in, its answer out, its record, its leaving.
 
-The rules of ASGI live here, so that `serve.py` reads as the domain. What is promised: the answer
-begins once and ends once; nothing is written after the caller left; a caller who leaves cancels
-the task that serves it.
+What is promised: the answer begins once and ends once; nothing is written after the caller left;
+a caller who leaves while it is `watched` cancels the task that serves it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+import http
+import time
+from typing import Protocol
+from urllib.parse import unquote
 
 from tidegate.errors import BadRequest, BodyTooLarge, SlowBody
 from tidegate.telemetry.record import Record
 
-log = logging.getLogger("tidegate.gateway")
-
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
-WATCH_AFTER_S = 0.05
-"""Requests shorter than this are not watched for a leaving caller: a watch costs a task."""
-
-STUCK_GRACE_S = 1.0
-
+JSON: Header = (b"content-type", b"application/json")
 KEPT_BODY_BYTES = 1 << 20
 """What a record keeps of an answer at most, where policy says to keep it."""
+STUCK_GRACE_S = 1.0
+"""How much longer than a request's deadline a write to its caller may hang."""
 
-JSON: Header = (b"content-type", b"application/json")
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    for status in http.HTTPStatus
+}
 
 
 class CallerGone(Exception):
     """The caller closed its connection before its request was complete."""
 
 
+class CallerStuck(Exception):
+    """The caller reads its answer so slowly that the request's time is over."""
+
+
+class Connection(Protocol):
+    """What an exchange asks of the connection it happens on."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        ...
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether more should be written only after `drain`."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the caller has read enough, or is gone."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Take more from the caller."""
+        ...
+
+    def done(self, *, keep_alive: bool) -> None:
+        """The exchange is over."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        ...
+
+
 class Exchange:
     """A request and its answer. One is made for each request, and used by one task."""
 
     __slots__ = (
+        "_began_s",
+        "_body",
+        "_body_bytes",
+        "_chunked",
+        "_complete",
+        "_connection",
+        "_keep_alive",
         "_kept",
         "_kept_bytes",
-        "_receive",
-        "_send",
-        "_timer",
-        "_watcher",
-        "abort",
-        "began",
+        "_more",
+        "_pending_head",
+        "_query",
+        "deadline",
         "gone",
         "headers",
         "keep",
-        "late",
-        "loop",
+        "method",
+        "path",
         "record",
         "started",
+        "task",
+        "wanted",
+        "watched",
     )
 
     def __init__(
-        self, scope: Message, receive: Receive, send: Send, record: Record, began: float
+        self,
+        connection: Connection,
+        *,
+        method: bytes,
+        url: bytes,
+        headers: list[Header],
+        chunked: bool,
+        keep_alive: bool,
     ) -> None:
-        """Begin one; `began` is the loop's time at which the request's head was in."""
-        self.headers: list[Header] = scope["headers"]
-        self.record = record
-        self.loop = asyncio.get_running_loop()
-        self.began = began
-        self.started = False
+        """Begin one when its head is in; names in `headers` are lower-case."""
+        self.method = method
+        path, _, self._query = url.partition(b"?")
+        self.path = path.decode("latin-1")
+        if "%" in self.path:
+            self.path = unquote(self.path)
+        self.headers = headers
+        self.record: Record
+        """Set by whoever serves it, first of all."""
+        self.task: asyncio.Task[None] | None = None
+        self.deadline = 0.0
+        """Loop time at which the whole request is over, once it is known."""
         self.gone = False
-        self.late = False
+        self.watched = False
+        self.wanted = False
+        """Whether somebody waits for the body."""
         self.keep = False
-        self.abort: Callable[[], None] = scope["extensions"]["tidegate.abort"]
+        """Whether the record is to hold the answer."""
+        self.started = False
+        self._connection = connection
+        self._began_s = time.perf_counter()
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._complete = False
+        self._more: asyncio.Future[None] | None = None
+        self._chunked = chunked
+        self._keep_alive = keep_alive
+        self._pending_head = b""
         self._kept: list[bytes] = []
         self._kept_bytes = 0
-        self._receive = receive
-        self._send = send
-        self._timer: asyncio.TimerHandle | None = None
-        self._watcher: asyncio.Task[None] | None = None
+
+    # From the connection
+
+    def take(self, data: bytes) -> int:
+        """Another part of the body; returns how much has come."""
+        self._body.append(data)
+        self._body_bytes += len(data)
+        self._wake()
+        return self._body_bytes
+
+    def complete(self) -> None:
+        """The body is in whole."""
+        self._complete = True
+        self._wake()
+
+    def leave(self) -> None:
+        """The caller has closed the connection."""
+        self.gone = True
+        self._wake()
+        if self.watched and self.task is not None:
+            self.task.cancel()
+
+    def _wake(self) -> None:
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
+
+    # For the stations
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the request's head was in."""
-        return (self.loop.time() - self.began) * 1000.0
+        return (time.perf_counter() - self._began_s) * 1000.0
 
     async def body(self, limit_bytes: int, wait_s: float) -> bytes:
         """The request's whole body.
 
         Raises: `BodyTooLarge`, `SlowBody`, `BadRequest`, `CallerGone`.
         """
+        expects = False
         for name, value in self.headers:
             if name == b"content-length":
                 if int(value) > limit_bytes:
                     raise _too_large(limit_bytes)
             elif name == b"content-encoding" and value.lower() != b"identity":
                 raise BadRequest("Compressed request bodies are not accepted; send it plain.")
-        message = await self._within(wait_s)
-        body: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            parts = bytearray(body)
-            until = self.loop.time() + wait_s
-            while message.get("more_body"):
-                message = await self._within(until - self.loop.time())
-                parts += message.get("body", b"")
-                if len(parts) > limit_bytes:
-                    raise _too_large(limit_bytes)
-            body = bytes(parts)
-        elif len(body) > limit_bytes:
+            elif name == b"expect":
+                expects = value.lower() == b"100-continue"
+        if not self._complete:
+            self.wanted = True
+            if expects:
+                self._connection.write(_CONTINUE)
+            self._connection.resume_reading()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._whole_body(limit_bytes)
+            except TimeoutError:
+                raise SlowBody("The request's body did not arrive in time.") from None
+        if self._body_bytes > limit_bytes:
             raise _too_large(limit_bytes)
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = []
         self.record.request_bytes = len(body)
         return body
 
-    async def _within(self, wait_s: float) -> Message:
-        try:
-            async with asyncio.timeout(wait_s):
-                message = await self._receive()
-        except TimeoutError:
-            raise SlowBody("The request's body did not arrive in time.") from None
-        if message["type"] == "http.disconnect":
-            self.gone = True
-            raise CallerGone
-        return message
+    async def _whole_body(self, limit_bytes: int) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._complete:
+            if self.gone:
+                raise CallerGone
+            if self._body_bytes > limit_bytes:
+                raise _too_large(limit_bytes)
+            self._more = loop.create_future()
+            await self._more
 
-    def watch(self, until: float) -> None:
-        """From now on, cancel the current task when the caller leaves.
-
-        Also when it is still busy at `until` (loop time) plus a grace: everything that waits for an
-        upstream knows its deadline, but a caller may read so slowly that writing to it hangs.
-        """
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine always runs in a task
-        self._timer = self.loop.call_later(WATCH_AFTER_S, self._start_watch, task, until)
-
-    def _start_watch(self, task: asyncio.Task[None], until: float) -> None:
-        self._watcher = self.loop.create_task(self._watch(task, until))
-
-    async def _watch(self, task: asyncio.Task[None], until: float) -> None:
-        try:
-            async with asyncio.timeout_at(until + STUCK_GRACE_S):
-                while (await self._receive())["type"] != "http.disconnect":
-                    pass
-            self.gone = True
-        except TimeoutError:
-            self.late = True
-        task.cancel()
-
-    def unwatch(self) -> None:
-        """Stop watching: from now on the caller's leaving changes nothing."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
-
-    async def start(self, status: int, headers: list[Header]) -> None:
-        """Begin the answer."""
+    def start(self, status: int, headers: list[Header]) -> None:
+        """Begin an answer in pieces; its head leaves with the first piece."""
         self.started = True
-        self.record.status = status
         headers.append((b"x-request-id", self.record.request_id.encode()))
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if not self._chunked:  # HTTP/1.0 knows no chunks: the end of the connection is the end
+            self._keep_alive = False
+        self._pending_head = head_bytes(
+            status, headers, length=None if self._chunked else -1, close=not self._keep_alive
+        )
 
     async def write(self, data: bytes) -> None:
-        """Send more of the answer's body; waits while the caller reads too slowly."""
+        """Send another piece; waits while the caller reads too slowly. Raises: `CallerStuck`."""
+        if self._connection.write_paused:
+            await self._drain()
         self.count(data)
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        framed = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+        if self._pending_head:
+            framed = self._pending_head + framed
+            self._pending_head = b""
+        self._connection.write(framed)
 
-    async def finish(self, data: bytes) -> None:
-        """Send the last of the body."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout_at(self.deadline + STUCK_GRACE_S):
+                await self._connection.drain()
+        except TimeoutError:
+            raise CallerStuck from None
+
+    def finish(self, data: bytes) -> None:
+        """Send the last piece of an answer in pieces."""
+        if self.gone:
+            return
+        framed = data
+        if self._chunked:
+            framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        self._connection.write(self._pending_head + framed)
+        self._connection.done(keep_alive=self._keep_alive and self._complete)
+
+    def respond(self, status: int, headers: list[Header], body: bytes) -> None:
+        """Send a whole answer at once."""
+        if self.gone:
+            return
+        self.started = True
+        headers.append((b"x-request-id", self.record.request_id.encode()))
+        head = head_bytes(status, headers, length=len(body), close=not self._keep_alive)
+        self._connection.write(head if self.method == b"HEAD" else head + body)
+        self._connection.done(keep_alive=self._keep_alive)
+
+    def abort(self) -> None:
+        """Cut the connection: the caller must not take what it has for an answer."""
+        self._connection.abort()
 
     def count(self, data: bytes) -> None:
         """Note `data` as a part of the answer, before it is sent."""
@@ -177,6 +272,24 @@ class Exchange:
     def kept(self) -> bytes:
         """What was kept of the answer."""
         return b"".join(self._kept)
+
+
+def head_bytes(status: int, headers: list[Header], *, length: int | None, close: bool) -> bytes:
+    """An answer's head; `length` None means chunked, -1 until the connection's end.
+
+    Values must be free of line breaks; whoever passes on foreign text sees to it.
+    """
+    lines = [_STATUS_LINES[status]]
+    for name, value in headers:
+        lines += (name, b": ", value, b"\r\n")
+    if length is None:
+        lines.append(b"transfer-encoding: chunked\r\n")
+    elif length >= 0:
+        lines.append(b"content-length: %d\r\n" % length)
+    if close:
+        lines.append(b"connection: close\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)
 
 
 def _too_large(limit_bytes: int) -> BodyTooLarge:

@@ -22,6 +22,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Protocol
 
 from tidegate.errors import (
@@ -35,7 +36,7 @@ from tidegate.errors import (
     UpstreamError,
     UpstreamMalformed,
 )
-from tidegate.gateway.exchange import JSON, CallerGone, Exchange, Header
+from tidegate.gateway.exchange import JSON, CallerGone, CallerStuck, Exchange, Header
 from tidegate.gateway.openai import DONE, PARAMETERS, Wire, error_body, error_event
 from tidegate.telemetry.record import Attempt, encode
 from tidegate.types import Answer, Call, Choice, Facts, Plan, Principal, Target, Usage
@@ -59,22 +60,23 @@ async def serve(rooms: Rooms, wire: Wire, exchange: Exchange) -> None:
         ending = await answer(rooms, wire, exchange)
     except TidegateError as error:
         ending = failed(exchange, error)
+    except CallerStuck:
+        failed(exchange, DeadlineExceeded("The answer was read too slowly."))
+        exchange.abort()
     except (asyncio.CancelledError, CallerGone):
-        if not exchange.gone:  # cancelled by a drain that ran out of time, or stuck in a write
-            stuck = exchange.late
-            error = DeadlineExceeded("The answer was read too slowly.") if stuck else Draining(STOP)
-            ending = failed(exchange, error)
+        if not exchange.gone:  # so it is a drain that ran out of time
+            ending = failed(exchange, Draining(STOP))
     except Exception:
         log.exception("bug", extra={"fields": {"request_id": exchange.record.request_id}})
         ending = failed(exchange, InternalError("Something went wrong in the gateway."))
-    exchange.unwatch()
+    exchange.watched = False
     await settle(rooms, exchange, ending)
-    if exchange.late:
-        exchange.abort()
-    elif ending is not None:
-        if not exchange.started:
-            await exchange.start(ending.status, ending.headers)
-        await exchange.finish(ending.body)
+    if ending is None:
+        return
+    if exchange.started:
+        exchange.finish(ending.body)
+    else:
+        exchange.respond(ending.status, ending.headers, ending.body)
 
 
 async def answer(rooms: Rooms, wire: Wire, exchange: Exchange) -> Ending:
@@ -96,9 +98,11 @@ async def answer(rooms: Rooms, wire: Wire, exchange: Exchange) -> Ending:
     plan = rooms.router.plan(caller, call.model, random.random())  # noqa: S311 - load balance
     note_request(exchange, call, plan, body)
 
-    deadline = exchange.began + plan.total_s
-    exchange.watch(deadline)
-    choice, upstream, first = await attempt(rooms, exchange, call, plan, deadline)
+    exchange.deadline = rooms.loop_time() + plan.total_s
+    exchange.watched = True
+    if exchange.gone:
+        raise CallerGone
+    choice, upstream, first = await attempt(rooms, exchange, call, plan)
     try:
         return await relay(exchange, call, choice, upstream, first)
     finally:
@@ -107,7 +111,7 @@ async def answer(rooms: Rooms, wire: Wire, exchange: Exchange) -> Ending:
 
 
 async def attempt(
-    rooms: Rooms, exchange: Exchange, call: Call, plan: Plan, deadline: float
+    rooms: Rooms, exchange: Exchange, call: Call, plan: Plan
 ) -> tuple[Choice, Answer, bytes]:
     """Try the plan's targets in turn until one has sent its first content.
 
@@ -121,7 +125,7 @@ async def attempt(
         tried = Attempt(choice.name, "cancelled", exchange.elapsed_ms(), 0.0)
         record.attempts.append(tried)
         try:
-            upstream, first = await begin(rooms, exchange, call, choice, deadline)
+            upstream, first = await begin(rooms, exchange, call, choice)
         except UpstreamError as error:
             tried.outcome, tried.detail = error.code, error.message
             failure = error
@@ -137,15 +141,16 @@ async def attempt(
 
 
 async def begin(
-    rooms: Rooms, exchange: Exchange, call: Call, choice: Choice, deadline: float
+    rooms: Rooms, exchange: Exchange, call: Call, choice: Choice
 ) -> tuple[Answer, bytes]:
     """Ask one target and wait for its first content: the commit point.
 
     Raises: `UpstreamError`; the upstream is closed then.
     """
-    time, timeouts = exchange.loop.time, choice.target.timeouts
+    time, timeouts = rooms.loop_time, choice.target.timeouts
     first_token_by = time() + timeouts.first_token_s
-    upstream = await rooms.providers[choice.target.provider].open(choice, call, deadline)
+    provider = rooms.providers[choice.target.provider]
+    upstream = await provider.open(choice, call, exchange.deadline)
     facts, held = upstream.facts, b""
     try:
         while not facts.content:
@@ -173,18 +178,17 @@ async def relay(
 
     Raises: `UpstreamError` when the upstream breaks.
     """
-    headers = [*upstream.facts.headers, (b"x-tidegate-target", choice.name.encode())]
+    headers = [*upstream.facts.headers, (b"x-tidegate-target", choice.header)]
     if not call.stream:
         exchange.count(first)
-        return Ending(200, [*headers, JSON, (b"content-length", b"%d" % len(first))], first)
-    await exchange.start(200, [*headers, EVENTS, NO_CACHE])
-    time = exchange.loop.time
-    data, last, longest_gap_s = first, time(), 0.0
+        return Ending(200, [*headers, JSON], first)
+    exchange.start(200, [*headers, EVENTS, NO_CACHE])
+    data, last, longest_gap_s = first, perf_counter(), 0.0
     try:
         while data:
             await exchange.write(data)
             data = await upstream.read()
-            now = time()
+            now = perf_counter()
             longest_gap_s = max(longest_gap_s, now - last)
             last = now
     finally:
@@ -202,7 +206,7 @@ def failed(exchange: Exchange, error: TidegateError) -> Ending:
         return Ending(200, [], error_event(error))
     record.outcome = error.code
     body = error_body(error)
-    headers = [JSON, (b"content-length", b"%d" % len(body))]
+    headers = [JSON]
     if not error.retryable:
         headers.append((b"x-should-retry", b"false"))
     if error.retry_after_s is not None:
@@ -215,11 +219,9 @@ async def settle(rooms: Rooms, exchange: Exchange, ending: Ending | None) -> Non
     """Complete the record and see it into the spool: before this returns, it is on its way out."""
     record = exchange.record
     record.duration_ms = exchange.elapsed_ms()
-    if ending is None:
+    record.status = ending.status if ending is not None else CALLER_GONE_STATUS
+    if ending is None and record.error is None:
         record.outcome = "client_gone"
-        record.status = CALLER_GONE_STATUS
-    else:
-        record.status = ending.status
     if exchange.keep:
         record.response_body = exchange.kept()
     written = rooms.spool.append(encode(record))
@@ -321,6 +323,8 @@ class Rooms:
     providers: Mapping[str, Provider]
     cost: Callable[[Target, Usage], tuple[int | None, str | None]]
     spool: Spool
+    loop_time: Callable[[], float]
+    """The event loop's clock, in seconds: what deadlines are told in."""
     config_version: str
     body_limit_bytes: int
     read_timeout_s: float

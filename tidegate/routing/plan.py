@@ -127,7 +127,10 @@ def _by_weight(targets: tuple[Target, ...]) -> list[Target]:
 
 def _choice(target: Target, matched: str, reason: str) -> Choice:
     model = target.model.replace("*", matched) if "*" in target.model else target.model
-    return Choice(target, model, f"{target.provider}/{model}", reason)
+    name = f"{target.provider}/{model}"
+    # A wildcard brings the caller's own text here, and headers end at line breaks.
+    header = "".join(c if c.isascii() and c.isprintable() else "?" for c in name).encode()
+    return Choice(target, model, name, reason, header)
 
 
 def _matched(pattern: str, name: str) -> str | None:
