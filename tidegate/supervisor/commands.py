@@ -1,0 +1,119 @@
+"""Which processes a configuration asks for, and the command line of each."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tidegate.config.model import Config
+from tidegate.config.provider import LocalProvider, SimulatedProvider
+
+SIDECARS_VARIABLE = "TIDEGATE_SIDECARS"
+"""JSON object: provider name to the loopback port of its process. Given to every child."""
+
+Command = tuple[str, ...]
+
+
+def _module(name: str) -> Command:
+    # `-m` puts the working directory first on the path, where a user's own `secrets.py` would
+    # stand before Python's. Only trust that directory if this process does (a bare checkout).
+    trusted = "" in sys.path or str(Path.cwd()) in sys.path
+    return (sys.executable, *(() if trusted else ("-P",)), "-m", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """How each kind of child is started; the options that tell it what to do are appended."""
+
+    gateway: Command = field(default_factory=lambda: _module("tidegate.worker"))
+    control: Command = field(default_factory=lambda: _module("tidegate.control"))
+    local: Command = field(default_factory=lambda: _module("tidegate.providers.local"))
+    simulated: Command = field(default_factory=lambda: _module("tidegate.providers.simulated"))
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """A provider that runs beside the gateway, on a port of the loopback interface."""
+
+    provider: str
+    port: int
+    command: Command
+
+
+def sidecars(config: Config, commands: Commands) -> list[Sidecar]:
+    """A sidecar for each local and simulated provider; ports not configured are chosen free."""
+    found: list[Sidecar] = []
+    for name, provider in config.providers.items():
+        if isinstance(provider, LocalProvider):
+            command, options = commands.local, _local_options(provider)
+        elif isinstance(provider, SimulatedProvider):
+            command, options = commands.simulated, _simulated_options(provider)
+        else:
+            continue
+        port = provider.port or free_port()
+        options = {"port": port, **options}
+        found.append(Sidecar(name, port, (*command, *_spelled(options))))
+    return found
+
+
+def gateway(commands: Commands, path: Path, worker: str, fd: int) -> Command:
+    """The command of one gateway worker that accepts from the listening socket `fd`."""
+    return (*commands.gateway, *_spelled({"config": path, "worker": worker, "fd": fd}))
+
+
+def control(commands: Commands, path: Path) -> Command:
+    """The command of the control process."""
+    return (*commands.control, *_spelled({"config": path}))
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def needs_restart(running: Config, wanted: Config) -> list[str]:
+    """The settings that differ and that only a restart of `tidegate serve` brings in."""
+    settings = ("host", "port", "workers")
+    changed = [
+        f"server.{name}"
+        for name in settings
+        if getattr(running.server, name) != getattr(wanted.server, name)
+    ]
+    before, after = _beside(running), _beside(wanted)
+    names = sorted(before.keys() | after.keys())
+    return changed + [f"providers.{n}" for n in names if before.get(n) != after.get(n)]
+
+
+def _beside(config: Config) -> dict[str, LocalProvider | SimulatedProvider]:
+    return {
+        name: provider
+        for name, provider in config.providers.items()
+        if isinstance(provider, LocalProvider | SimulatedProvider)
+    }
+
+
+def _local_options(provider: LocalProvider) -> dict[str, object]:
+    return {
+        "model": provider.model,
+        "weights": provider.weights,
+        "threads": provider.threads,
+        "context": provider.context,
+        "parallel": provider.parallel,
+    }
+
+
+def _simulated_options(provider: SimulatedProvider) -> dict[str, object]:
+    return provider.model_dump(exclude={"kind", "port"})
+
+
+def _spelled(options: dict[str, object]) -> Command:
+    """`{"port": 1}` as `("--port", "1")`; what is None is left out."""
+    words: list[str] = []
+    for name, value in options.items():
+        if value is not None:
+            words += (f"--{name.replace('_', '-')}", str(value))
+    return tuple(words)
