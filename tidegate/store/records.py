@@ -27,6 +27,7 @@ from sqlalchemy import (
     event,
     or_,
     select,
+    text,
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import make_url
@@ -34,6 +35,9 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 _schema = MetaData()
+
+# Spelled out, not bound: SQLite uses a partial index only where it sees the same condition.
+_IS_ERROR = text("outcome != 'ok'")
 
 _records = Table(
     "records",
@@ -52,6 +56,7 @@ _records = Table(
     Index("records_key", "key", "started_ns"),
     Index("records_outcome", "outcome", "started_ns"),
     Index("records_provider", "provider", "started_ns"),
+    Index("records_errors", "started_ns", sqlite_where=_IS_ERROR),
 )
 
 _segments = Table(
@@ -146,7 +151,7 @@ class RecordStore:
         """How far each segment has been loaded."""
         with self._engine.connect() as connection:
             found = connection.execute(select(_segments.c.name, _segments.c.offset))
-            return dict(found.tuples().all())
+            return {row[0]: row[1] for row in found}
 
     def forget(self, segment: str) -> None:
         """Drop the place of a segment that is no more."""
@@ -192,7 +197,7 @@ def _narrow(wanted: Filter) -> Select[int, bytes]:
         named = (_records.c.target == wanted.target, _records.c.provider == wanted.target)
         query = query.where(or_(*named))
     if wanted.errors:
-        query = query.where(_records.c.outcome != "ok")
+        query = query.where(_IS_ERROR)
     if wanted.since_ns is not None:
         query = query.where(_records.c.started_ns >= wanted.since_ns)
     return query

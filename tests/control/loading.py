@@ -1,0 +1,33 @@
+"""A loader in a process of its own, to be killed: `loading.py SPOOL STORE_URL`.
+
+Small batches, and a line on standard output before and after everything that changes the store.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tidegate.control.loader import Loader
+from tidegate.store.records import RecordStore, Row
+
+
+class TalkativeStore(RecordStore):
+    def insert(self, rows: Sequence[Row], segment: str, offset: int) -> int:
+        os.write(1, b"insert\n")
+        new = super().insert(rows, segment, offset)
+        os.write(1, b"inserted\n")
+        return new
+
+    def forget(self, segment: str) -> None:
+        os.write(1, b"forget\n")
+        super().forget(segment)
+        os.write(1, b"forgot\n")
+
+
+store = TalkativeStore(sys.argv[2])
+store.create()
+loader = Loader(Path(sys.argv[1]), store, batch_rows=7)
+while True:
+    loader.load()
+    os.write(1, b"pass\n")

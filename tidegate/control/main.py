@@ -1,0 +1,158 @@
+"""The control process from start to end: load the spool until told to stop, then once more.
+
+It answers `GET /healthz` and nothing else yet. Whatever goes wrong with the spool or the store is
+logged and tried again: requests do not depend on this process, and the spool keeps what waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidegate.control.loader import Loader
+from tidegate.store.records import RecordStore
+
+_POLL_S = 0.1
+_RETRY_S = 2.0
+
+_log = logging.getLogger("tidegate.control")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the control process needs of the configuration."""
+
+    store: str
+    """URL of the database."""
+    spool: Path
+    """Directory of the segments."""
+
+
+@dataclass(slots=True)
+class State:
+    """How the loading goes; `GET /healthz` shows it."""
+
+    loaded: int = 0
+    """Records loaded since the process began."""
+    failing: str | None = None
+    """Why the last pass over the spool failed; None when it did not."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at the address. Raises: `OSError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)
+
+
+def run(settings: Settings, listener: socket.socket) -> None:
+    """Be the control process; returns after SIGTERM or SIGINT, when the spool is loaded."""
+    asyncio.run(_run(settings, listener))
+
+
+async def _run(settings: Settings, listener: socket.socket) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    # A reload concerns the gateway; what is set here changes with a restart only.
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+
+    state = State()
+    server = _Server(uvicorn.Config(_app(state), log_config=None, access_log=False, lifespan="off"))
+    serving = asyncio.create_task(server.serve([listener]))
+    _log.info("started", extra={"fields": {"port": listener.getsockname()[1]}})
+    try:
+        await _load_until(stopping, settings, state)
+    finally:
+        server.should_exit = True
+        await serving
+    _log.info("stopped", extra={"fields": {"loaded": state.loaded}})
+
+
+async def _load_until(stopping: asyncio.Event, settings: Settings, state: State) -> None:
+    store = RecordStore(settings.store)
+    loader = Loader(settings.spool, store)
+    created = False
+    try:
+        while True:
+            last = stopping.is_set()  # asked before the pass: what came before it gets loaded
+            try:
+                if not created:
+                    await asyncio.to_thread(store.create)
+                    created = True
+                new = await asyncio.to_thread(loader.load)
+            except (OSError, SQLAlchemyError) as error:
+                _note_failure(state, str(error))
+            else:
+                _note_pass(state, new)
+            if last:
+                return
+            wait_s = _RETRY_S if state.failing else _POLL_S
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), wait_s)
+    finally:
+        loader.close()
+        store.close()
+
+
+def _note_failure(state: State, why: str) -> None:
+    if state.failing is None:
+        _log.error("records stay in the spool, to be loaded later: %s", why)
+    state.failing = why
+
+
+def _note_pass(state: State, new: int | None) -> None:
+    if new is None:
+        _note_failure(state, "another control process is loading this spool")
+        return
+    if state.failing is not None:
+        _log.warning("records are loaded again")
+    state.failing = None
+    state.loaded += new
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: the spool is loaded before the process goes."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+
+
+def _app(state: State) -> Callable[[_Message, _Receive, _Send], Awaitable[None]]:
+    started = time.monotonic()
+
+    async def app(scope: _Message, _receive: _Receive, send: _Send) -> None:
+        known = scope["type"] == "http" and scope["path"] == "/healthz"
+        body = {
+            "status": "ok" if state.failing is None else "failing",
+            "failing": state.failing,
+            "loaded": state.loaded,
+            "uptime_s": round(time.monotonic() - started, 3),
+        }
+        await _answer(send, 200 if known else 404, body if known else {"error": "unknown path"})
+
+    return app
+
+
+async def _answer(send: _Send, status: int, body: dict[str, Any]) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": msgspec.json.encode(body)})
