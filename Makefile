@@ -55,8 +55,8 @@ lock: $(DEV) ## the pinned requirements, from pyproject.toml
 	$(COMPILE) pyproject.toml -c requirements/dev.txt --extra local --extra demo -o requirements/demo.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 
-clean: ## removes what make made: .venv, caches, builds, the demo's records
-	rm -rf $(VENV) .tidegate build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## removes what make made: .venv, caches, builds, benchmark peers, the demo's records
+	rm -rf $(VENV) .tidegate .bench build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
