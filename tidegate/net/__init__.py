@@ -1,0 +1,1 @@
+"""The pipes: HTTP to the upstream, server-sent events, names and addresses. Knows no provider."""
