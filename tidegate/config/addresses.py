@@ -44,7 +44,11 @@ def chosen_proxy(wanted: object, url: str, around: Surroundings) -> Secret | Non
         found = proxy_for(url, around.environ)
         return _checked(Secret(found, "environment"), _FROM_ENVIRONMENT) if found else None
     likely = nearest(wanted, ("env", "none")) if "/" not in wanted and "." not in wanted else None
-    return _checked(resolve(wanted, around), "is not the URL of an HTTP proxy", likely)
+    found = resolve(wanted, around)
+    complaint = "is not the URL of an HTTP proxy"
+    if "://" not in found.reveal():  # the environment may leave it out, here it would be a slip
+        raise refusal(complaint, allowed=_PROXIES, nearest=likely)
+    return _checked(found, complaint, likely)
 
 
 def is_loopback(host: str) -> bool:

@@ -9,11 +9,19 @@ resolved here too, so that nobody merges anything later. Rules between sections 
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from tidegate.config.addresses import is_loopback
 from tidegate.config.provider import Provider
@@ -33,6 +41,19 @@ class ServerTls(Settings):
 
     certificate: ExistingFile = required("PEM file with the certificate and its chain.")
     key: ExistingFile = required("PEM file with the private key.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        try:
+            # With a password an encrypted key is an error, and not a question at the terminal.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                self.certificate, self.key, password=""
+            )
+        except OSError as error:  # every ssl.SSLError is one
+            raise refusal(
+                "is not a certificate in PEM form with its own private key, unencrypted"
+            ) from error
+        return self
 
 
 class Server(Settings):
@@ -104,7 +125,7 @@ class Timeout(Settings):
 
 
 class Price(Settings):
-    """What tokens cost at a target, in nano-dollars per million."""
+    """What tokens cost at a target."""
 
     input: PerMillion = required("Price of input tokens, such as `$0.15/M`.")
     output: PerMillion = required("Price of output tokens.")
@@ -178,7 +199,8 @@ class Config(Settings):
     server: Server = setting({}, "Where and how the gateway listens.")
     control: Control = setting({}, "Where the control process listens.")
     store: str = setting(
-        "sqlite:///.tidegate/tidegate.db", "Database of the records; a path from this file's place."
+        "sqlite:///.tidegate/tidegate.db",
+        "SQLite database of the records: `sqlite:///PATH`, relative to this file or absolute.",
     )
     spool: Spool = setting({}, "The files that records wait in on their way to the store.")
     records: Records = setting({}, "What is kept of each request.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
@@ -19,6 +21,15 @@ LOCAL_MODELS = ("smollm2-135m",)
 """Models whose weights come as a package."""
 
 
+_DELAYS = (
+    "200ms",
+    "normal:200ms,50ms",
+    "uniform:100ms..300ms",
+    "lognormal:200ms,0.5",
+    "exp:25ms",
+)
+_LENGTHS = ("64", "normal:64,16", "uniform:16..256", "lognormal:64,0.5", "exp:64")
+
 _OUR_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade"})
 """Headers that frame the message: whoever sets them twice smuggles."""
 
@@ -31,6 +42,16 @@ class ProviderTls(Settings):
     ca: ExistingFile | None = setting(
         None, "PEM file of certificate authorities to trust instead of the built-in ones."
     )
+
+    @field_validator("ca")
+    @classmethod
+    def _holds_certificates(cls, path: Path | None) -> Path | None:
+        try:
+            if path is not None:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except OSError as error:  # every ssl.SSLError is one
+            raise refusal("holds no certificates in PEM form") from error
+        return path
 
 
 class OpenAIProvider(Settings):
@@ -68,7 +89,7 @@ class OpenAIProvider(Settings):
     def _are_headers(cls, headers: Mapping[str, Secret]) -> Mapping[str, Secret]:
         for name in headers:
             if _HEADER_NAME.fullmatch(name) is None:
-                raise refusal("has a name that is not an HTTP header's")
+                raise refusal(f"has a name that is not an HTTP header's: `{name}`")
             if name.casefold() in _OUR_HEADERS:
                 raise refusal(f"cannot set `{name}`, which the gateway sets itself")
         return headers
@@ -119,7 +140,7 @@ Handed = Annotated[
     str,
     BeforeValidator(_handed_on),
     Field(min_length=1),
-    WithJsonSchema({"type": ["string", "integer"]}),
+    WithJsonSchema({"title": "Distribution", "type": ["string", "integer"]}),
 ]
 """Text that the simulator itself understands."""
 
@@ -130,9 +151,34 @@ class SimulatedProvider(Settings):
     kind: Literal["simulated"] = required("Made-up answers, with faults on demand, for tests.")
     port: Port | None = setting(None, "Loopback port of its server; a free one if not given.")
     seed: int = setting(0, "The same seed gives the same answers.")
-    ttft: Handed | None = setting(None, "Time to the first token, such as `200ms`.")
-    gap: Handed | None = setting(None, "Time between two tokens, such as `25ms`.")
-    length: Handed | None = setting(None, "Tokens in an answer, such as `64`.")
+    ttft: Handed | None = setting(
+        None, "Time to the first token: `200ms`, or a distribution such as `normal:200ms,50ms`."
+    )
+    gap: Handed | None = setting(None, "Time between two tokens: `25ms`, or a distribution.")
+    length: Handed | None = setting(
+        None, "Tokens in an answer: `64`, or a distribution such as `uniform:16..256`."
+    )
+
+    @field_validator("ttft", "gap", "length")
+    @classmethod
+    def _is_a_distribution(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        # Only whoever configures a simulator pays for loading it.
+        from tidegate.providers.simulated.distribution import (  # noqa: PLC0415
+            delays,
+            lengths,
+        )
+
+        forms = _LENGTHS if info.field_name == "length" else _DELAYS
+        try:
+            (lengths if info.field_name == "length" else delays)(value)
+        except ValueError as error:
+            bare = value.isascii() and value.isdecimal() and info.field_name != "length"
+            likely = f"{value}ms" if bare else None
+            message = "has no unit" if bare else "is not a distribution"
+            raise refusal(message, allowed=forms, nearest=likely) from error
+        return value
 
 
 Provider = Annotated[

@@ -132,18 +132,19 @@ def _from_file(name: str, around: Surroundings) -> str:
     try:
         with around.locate(name).open("rb") as file:
             content = file.read(_FILE_LIMIT_BYTES + 1)
-        if len(content) > _FILE_LIMIT_BYTES:
-            raise refusal(f"refers to the file {name}, which is too long for a secret")
-        value = content.decode().strip()
     except OSError as error:
         raise refusal(
             f"refers to the file {name}, which cannot be read: {error.strerror}"
         ) from error
-    except UnicodeDecodeError:
-        # The error would carry the file's bytes along.
-        raise refusal(f"refers to the file {name}, which is not UTF-8 text") from None
     except (ValueError, RuntimeError) as error:
         raise refusal("refers to a file by something that is not a path") from error
+    if len(content) > _FILE_LIMIT_BYTES:
+        raise refusal(f"refers to the file {name}, which is too long for a secret")
+    try:
+        value = content.decode().strip()
+    except UnicodeDecodeError:
+        # Not chained: the error would carry the file's bytes along.
+        raise refusal(f"refers to the file {name}, which is not UTF-8 text") from None
     if not value:
         raise refusal(f"refers to the file {name}, which is empty")
     return value

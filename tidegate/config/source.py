@@ -18,6 +18,8 @@ from tidegate.config.mistakes import Mistake, YamlPath, show_path
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 _DEPTH_LIMIT = 40
 _VALUES_LIMIT = 50_000
+_TAGGED = "has a tag (`!…`), which has no meaning here; quote text that begins with `!`"
+_PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _TOO_DEEP = "too deep"
 
 Place = tuple[int, int]
@@ -127,6 +129,8 @@ class _Builder:
         if len(path) > _DEPTH_LIMIT:
             raise _TooMuch(path[:3], "contains itself through an anchor, or is far too deep")
         self.source.places[path] = _place(node)
+        if isinstance(node, MappingNode | SequenceNode) and node.tag not in _PLAIN_TAGS:
+            self._refuse(path, _place(node), _TAGGED)
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
@@ -174,9 +178,7 @@ class _Builder:
             except ValueError:
                 return text
         if node.tag not in {_TEXT, _INT}:
-            self._refuse(
-                path, _place(node), "has a tag (`!…`), which has no meaning here; quote it"
-            )
+            self._refuse(path, _place(node), _TAGGED)
         return text
 
     def _refuse(self, path: YamlPath, place: Place, message: str) -> None:
