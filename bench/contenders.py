@@ -1,0 +1,229 @@
+"""Who takes part: how each is installed, configured for one process, started and asked.
+
+Each peer runs with the settings that suit it best here: no access logs, no retries to hide
+errors, one worker, no key check where its own can be left out. Tidegate keeps its records on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+from bench.install import (
+    node_package,
+    output,
+    own_python,
+    python_environment,
+    python_package,
+    tool,
+)
+from bench.nginx import proxy_configuration
+from bench.process import free_port
+from bench.target import ALIAS, UPSTREAM_MODEL
+
+SMG = "1.13.0"
+LITELLM = "1.106.2"
+PORTKEY = "1.15.2"
+KEY = "sk-bench-0123456789abcdef"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to start a contender and how to ask it."""
+
+    argv: list[str]
+    model: str
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    start_timeout_s: float = 30.0
+    warm_up_s: float = 1.0
+
+
+class Contender(Protocol):
+    """One gateway that can be measured."""
+
+    name: str
+
+    def prepare(self) -> str:
+        """Install what is missing and return the version; raises Unavailable."""
+        ...
+
+    def plan(self, directory: Path, port: int, upstream: int, *, streaming: bool) -> Plan:
+        """Write its configuration into `directory`; it will listen on `port`."""
+        ...
+
+    def sweep(self, directory: Path) -> None:
+        """Remove what it wrote during a measurement and nobody here reads."""
+        ...
+
+
+class _Plain:
+    """A contender that leaves nothing behind."""
+
+    def sweep(self, directory: Path) -> None:
+        """Nothing to remove."""
+
+
+class Nginx(_Plain):
+    """`proxy_pass`, one worker: what a proxy in C costs that does not look inside."""
+
+    name = "nginx"
+
+    def prepare(self) -> str:
+        return output([tool("nginx"), "-v"]).rpartition("/")[2]
+
+    def plan(self, directory: Path, port: int, upstream: int, *, streaming: bool) -> Plan:
+        configuration = directory / "nginx.conf"
+        configuration.write_text(
+            proxy_configuration(directory, port, upstream, streaming=streaming)
+        )
+        argv = [tool("nginx"), "-c", str(configuration), "-e", "stderr"]
+        return Plan(argv, UPSTREAM_MODEL)
+
+
+class Tidegate:
+    """One gateway process as the supervisor starts it, metadata records on."""
+
+    def __init__(self, name: str, *, with_key: bool) -> None:
+        """`with_key`: whether callers have to show a key."""
+        self.name = name
+        self._with_key = with_key
+
+    def prepare(self) -> str:
+        try:
+            found = version("tidegate")
+        except PackageNotFoundError:
+            found = "checkout"
+        commit = output([tool("git"), "describe", "--always", "--dirty"])
+        return f"{found} ({commit})"
+
+    def plan(self, directory: Path, port: int, upstream: int, *, streaming: bool) -> Plan:
+        del streaming
+        configuration = directory / "tidegate.yaml"
+        configuration.write_text(tidegate_configuration(port, upstream, with_key=self._with_key))
+        argv = [own_python(), "-m", "tidegate.gateway"]
+        argv += ["--config", str(configuration), "--worker", "bench-0"]
+        return Plan(argv, ALIAS, env=python_environment())
+
+    def sweep(self, directory: Path) -> None:
+        """Drop finished segments: the control process, which does not run here, would load them."""
+        segments = sorted((directory / "spool").glob("*"), key=lambda file: file.stat().st_mtime)
+        for segment in segments[:-1]:
+            if segment.is_file() and segment.stat().st_size > 0:
+                segment.unlink()
+
+
+def tidegate_configuration(port: int, upstream: int, *, with_key: bool) -> str:
+    """A configuration with one alias on the mock, default timeouts and metadata records."""
+    keys = [{"name": "bench", "secret": KEY}] if with_key else []
+    tree = {
+        "server": {"host": "127.0.0.1", "port": port},
+        "spool": {"directory": "spool"},
+        "store": "sqlite:///records.db",
+        "records": {"bodies": "metadata"},
+        "log": {"level": "warning"},
+        "keys": keys,
+        "providers": {
+            "mock": {
+                "kind": "openai",
+                "base_url": f"http://127.0.0.1:{upstream}/v1",
+                "api_key": "x",
+                "allow_private": True,
+                "proxy": "none",
+            }
+        },
+        "models": {ALIAS: {"targets": [{"provider": "mock", "model": UPSTREAM_MODEL}]}},
+    }
+    return json.dumps(tree, indent=2)  # every JSON document is a YAML document
+
+
+class Smg(_Plain):
+    """The Rust gateway, its OpenAI backend, threads as it chooses for one core."""
+
+    name = "smg"
+
+    def prepare(self) -> str:
+        python_package(f"smg=={SMG}", "smg")
+        return SMG
+
+    def plan(self, directory: Path, port: int, upstream: int, *, streaming: bool) -> Plan:
+        del directory, streaming
+        argv = [str(python_package(f"smg=={SMG}", "smg")), "launch"]
+        argv += ["--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(free_port())]
+        argv += ["--worker-urls", f"http://127.0.0.1:{upstream}", "--backend", "openai"]
+        argv += ["--history-backend", "none", "--log-level", "warn", "--disable-retries"]
+        return Plan(argv, UPSTREAM_MODEL)
+
+
+class Portkey(_Plain):
+    """The open-source gateway on Node."""
+
+    name = "portkey"
+
+    def prepare(self) -> str:
+        self._script()
+        return f"{PORTKEY} (node {output([tool('node'), '--version'])})"
+
+    def plan(self, directory: Path, port: int, upstream: int, *, streaming: bool) -> Plan:
+        del directory, streaming
+        argv = [tool("node"), str(self._script()), "--headless", f"--port={port}"]
+        headers = {
+            "x-portkey-provider": "openai",
+            "x-portkey-custom-host": f"http://127.0.0.1:{upstream}/v1",
+        }
+        env = {"NODE_ENV": "production"}
+        return Plan(argv, UPSTREAM_MODEL, env=env, headers=headers, warm_up_s=3.0)
+
+    def _script(self) -> Path:
+        return node_package("@portkey-ai/gateway", PORTKEY, "build/start-server.js")
+
+
+class LiteLLM(_Plain):
+    """The Python proxy, one worker, no database, no key check."""
+
+    name = "litellm"
+
+    def prepare(self) -> str:
+        python_package(f"litellm[proxy]=={LITELLM}", "litellm")
+        return LITELLM
+
+    def plan(self, directory: Path, port: int, upstream: int, *, streaming: bool) -> Plan:
+        del streaming
+        configuration = directory / "litellm.yaml"
+        settings = {
+            "model": f"openai/{UPSTREAM_MODEL}",
+            "api_base": f"http://127.0.0.1:{upstream}/v1",
+            "api_key": "x",
+        }
+        tree = {
+            "model_list": [{"model_name": ALIAS, "litellm_params": settings}],
+            "litellm_settings": {"telemetry": False, "num_retries": 0},
+        }
+        configuration.write_text(json.dumps(tree))
+        program = python_package(f"litellm[proxy]=={LITELLM}", "litellm")
+        argv = [str(program), "--config", str(configuration), "--host", "127.0.0.1"]
+        argv += ["--port", str(port), "--num_workers", "1"]
+        env = {
+            "LITELLM_LOG": "ERROR",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+            "NO_DOCS": "True",
+        }
+        return Plan(argv, ALIAS, env=env, start_timeout_s=180.0, warm_up_s=3.0)
+
+
+def contenders() -> dict[str, Contender]:
+    """Everybody who can take part, by name, in the order of the tables."""
+    everybody: list[Contender] = [
+        Nginx(),
+        Tidegate("tidegate", with_key=False),
+        Tidegate("tidegate-key", with_key=True),
+        Smg(),
+        Portkey(),
+        LiteLLM(),
+    ]
+    return {contender.name: contender for contender in everybody}

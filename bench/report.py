@@ -1,0 +1,209 @@
+"""The tables: first how Tidegate stands to the others and to its targets, then what was seen."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.goals import goals
+from bench.machine import LOUD_SHARE
+
+Row = dict[str, Any]
+
+
+def show(report: Row, console: Console) -> None:
+    """Print everything that was measured."""
+    machine = report["machine"]
+    console.print(
+        f"\n{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"Linux {machine['kernel']}, Python {machine['python']}",
+        highlight=False,
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    console.print(versions, highlight=False)
+    _goals(report, console)
+    scenarios = report["scenarios"]
+    for name, table in (
+        ("throughput", _throughput),
+        ("latency", _latency),
+        ("streams", _streams),
+        ("openloop", _openloop),
+        ("startup", _startup),
+        ("soak", _soak),
+    ):
+        if scenarios.get(name):
+            console.print(table(scenarios[name]))
+    loud = max((row.get("noise", 0.0) for rows in scenarios.values() for row in rows), default=0.0)
+    if loud > LOUD_SHARE:
+        console.print(
+            f"[bold yellow]others used up to {loud:.0%} of the machine meanwhile: "
+            "measure again when it is quiet[/bold yellow]"
+        )
+    for warning in report["warnings"]:
+        console.print(f"[yellow]{warning}[/yellow]", highlight=False, markup=True)
+
+
+def _goals(report: Row, console: Console) -> None:
+    reached = goals(report["scenarios"])
+    if not reached:
+        return
+    table = Table(title="Tidegate against its goals", title_justify="left")
+    for column in ("figure", "measured", "goal", ""):
+        table.add_column(column, justify="right" if column in ("measured", "goal") else "left")
+    for goal in reached:
+        mark = "[green]met[/green]" if goal.met else "[red]missed[/red]"
+        sign = "≥" if goal.at_least else "≤"
+        table.add_row(
+            goal.figure,
+            f"{goal.measured:.3g}{goal.unit}",
+            f"{sign} {goal.wanted:g}{goal.unit}",
+            mark,
+        )
+    console.print(table)
+
+
+def _throughput(rows: list[Row]) -> Table:
+    table = _table(
+        "Closed loop, non-streaming (medians of the rounds)",
+        "conns|gateway",
+        "of nginx|of smg|req/s|spread|p50 ms|p99 ms|CPU µs/req|CPU|peak MiB|errors|others",
+    )
+    for row in sorted(rows, key=lambda one: one["connections"]):
+        table.add_row(
+            str(row["connections"]),
+            row["name"],
+            _ratio(row, "nginx"),
+            _ratio(row, "smg"),
+            f"{row['per_s']['median']:,.0f}",
+            f"{row['spread']:.0%}",
+            f"{row['p50_ms']['median']:.2f}",
+            f"{row['p99_ms']['median']:.2f}",
+            f"{row['cpu_us_per_request']['median']:.0f}",
+            f"{row['cpu_share']['median']:.0%}",
+            f"{row['peak_rss_mib']['most']:.0f}",
+            str(row["errors"]),
+            f"{row['noise']:.0%}",
+        )
+    return table
+
+
+def _ratio(row: Row, other: str) -> str:
+    ratio = row["ratio_to"].get(other)
+    return f"{ratio['median']:.3g}" if ratio else "-"
+
+
+def _latency(rows: list[Row]) -> Table:
+    table = _table(
+        "One caller, requests direct and through in pairs",
+        "gateway",
+        "added ms|95 % interval|direct p50|p50 ms|p99 ms|direct p99|pairs|others",
+    )
+    for row in rows:
+        added = row["added_ms"]
+        table.add_row(
+            row["name"],
+            f"{added['estimate']:.3f}",
+            f"{added['low']:.3f}..{added['high']:.3f}",
+            f"{row['direct_p50_ms']:.3f}",
+            f"{row['p50_ms']:.3f}",
+            f"{row['p99_ms']:.3f}",
+            f"{row['direct_p99_ms']:.3f}",
+            str(row["pairs"]),
+            f"{row['noise']:.0%}",
+        )
+    return table
+
+
+def _streams(rows: list[Row]) -> Table:
+    table = _table(
+        "Concurrent streams of 40 tokens/s (medians of the rounds)",
+        "streams|gateway",
+        "TTFT + ms|added gap p50|added gap p99|gap p99|late|chunks lost|CPU µs/chunk|CPU|"
+        "KiB/stream|failed|others",
+    )
+    for row in rows:
+        through = row["name"] != "direct"
+        table.add_row(
+            str(row["streams"]),
+            row["name"],
+            _plus(row["added_ttft_ms"]["median"]) if through else "-",
+            _plus(row["added_gap_p50_ms"]["median"]) if through else "-",
+            _plus(row["added_gap_p99_ms"]["median"]) if through else "-",
+            f"{row['gap_p99_ms']['median']:.2f}",
+            f"{row['late']}",
+            f"{row['lost']}",
+            f"{row['cpu_us_per_chunk']['median']:.1f}",
+            f"{row['cpu_share']['median']:.0%}",
+            f"{row['kib_per_stream']:.1f}" if through else "-",
+            str(row["failed"]),
+            f"{row['noise']:.0%}",
+        )
+    return table
+
+
+def _openloop(rows: list[Row]) -> Table:
+    table = _table(
+        "Open loop: latency from the moment a request was due",
+        "req/s|gateway",
+        "kept|p50 ms|p90 ms|p99 ms|p99.9 ms|max ms|sent late p99|errors|others",
+    )
+    for row in sorted(rows, key=lambda one: one["rate"]):
+        table.add_row(
+            f"{row['rate']:,}",
+            row["name"],
+            f"{row['kept']:.0%}",
+            *(f"{row[name]:.2f}" for name in ("p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms")),
+            f"{row['sent_late_p99_ms']:.2f}",
+            str(row["errors"]),
+            f"{row['noise']:.0%}",
+        )
+    return table
+
+
+def _startup(rows: list[Row]) -> Table:
+    table = _table(
+        "From start to first answer, and at rest", "gateway", "first answer s|idle MiB|processes"
+    )
+    for row in rows:
+        table.add_row(
+            row["name"],
+            f"{row['first_answer_s']['median']:.2f}",
+            f"{row['idle_mib']['median']:.0f}",
+            str(row["processes"]),
+        )
+    return table
+
+
+def _soak(rows: list[Row]) -> Table:
+    table = _table(
+        "Soak", "gateway", "minutes|requests|streams|errors|RSS start|RSS end|KiB/min|KiB/min tail"
+    )
+    for row in rows:
+        table.add_row(
+            row["name"],
+            f"{row['minutes']:.1f}",
+            f"{row['requests']:,}",
+            f"{row['streams']:,}",
+            str(row["errors"]),
+            f"{row['rss_start_mib']:.1f}",
+            f"{row['rss_end_mib']:.1f}",
+            f"{row['slope_kib_per_min']:.1f}",
+            f"{row['tail_slope_kib_per_min']:.1f}",
+        )
+    return table
+
+
+def _table(title: str, left: str, right: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in left.split("|"):
+        table.add_column(column, no_wrap=True)
+    for column in right.split("|"):
+        table.add_column(column, justify="right")
+    return table
+
+
+def _plus(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:+.2f}"
