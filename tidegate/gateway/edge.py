@@ -69,6 +69,7 @@ class Edge(asyncio.Protocol):
 
     __slots__ = (
         "_active",
+        "_broken",
         "_discarded",
         "_drained",
         "_head",
@@ -102,6 +103,7 @@ class Edge(asyncio.Protocol):
         self._headers: list[Header] = []
         self._refusal: TidegateError | None = None
         self._discarded = 0
+        self._broken = False
 
         # The request that is being answered, and those behind it.
         self._active: Exchange | None = None
@@ -129,6 +131,8 @@ class Edge(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what comes, then let it be parsed."""
+        if self._broken:
+            return
         if self._head_open:
             self._head += len(data)
         elif self._active is None:
@@ -143,7 +147,7 @@ class Edge(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(self._refusal or BadRequest("The request is not well-formed HTTP/1.1."))
             return
-        if self._head_open and self._head > self._shared.bounds.head_bytes and self._headers_due():
+        if self._head_open and self._head > self._shared.bounds.head_bytes:
             self._refuse(self._head_too_long())
 
     def pause_writing(self) -> None:
@@ -211,13 +215,13 @@ class Edge(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Part of the body of the request whose head came last."""
-        exchange = self._waiting[-1] if self._waiting else self._active
+        exchange = self._last()
         if exchange is not None and exchange.take(body) > BODY_AHEAD_BYTES and not exchange.wanted:
             self._pause_reading()
 
     def on_message_complete(self) -> None:
         """The request is in whole; what follows on this connection is another one's head."""
-        exchange = self._waiting[-1] if self._waiting else self._active
+        exchange = self._last()
         if exchange is not None:
             exchange.complete()
         self._head_open = True
@@ -295,9 +299,6 @@ class Edge(asyncio.Protocol):
             self._reading = False
             self._transport.pause_reading()
 
-    def _headers_due(self) -> bool:
-        return not self._transport.is_closing()
-
     def _check_framing(self) -> None:
         names = [name for name, _ in self._headers if name in _ONCE]
         if len(set(names)) < len(names):
@@ -308,16 +309,24 @@ class Edge(asyncio.Protocol):
             raise ValueError
 
     def _refuse(self, error: TidegateError) -> None:
-        """Answer what never became a request, and close."""
+        """Answer what is not HTTP, after the answers that are owed before it, and close."""
         if self._transport.is_closing():
             return
-        if self._active is None:  # else an answer is under way: nothing may be mixed into it
-            body = error_body(error)
-            headers = [(b"content-type", b"application/json"), (b"x-should-retry", b"false")]
-            self._transport.write(
-                head_bytes(error.status, headers, length=len(body), close=True) + body
-            )
+        self._broken = True
+        last = self._last()
+        if last is not None:
+            last.spoil(error)
+            return
+        body = error_body(error)
+        headers = [(b"content-type", b"application/json"), (b"x-should-retry", b"false")]
+        self._transport.write(
+            head_bytes(error.status, headers, length=len(body), close=True) + body
+        )
         self._transport.close()
+
+    def _last(self) -> Exchange | None:
+        """The exchange whose head came last, unless it is over."""
+        return self._waiting[-1] if self._waiting else self._active
 
     def _head_too_long(self) -> HeadersTooLarge:
         limit = self._shared.bounds.head_bytes

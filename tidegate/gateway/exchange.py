@@ -12,7 +12,7 @@ import time
 from typing import Protocol
 from urllib.parse import unquote
 
-from tidegate.errors import BadRequest, BodyTooLarge, SlowBody
+from tidegate.errors import BadRequest, BodyTooLarge, SlowBody, TidegateError
 from tidegate.telemetry.record import Record
 
 Header = tuple[bytes, bytes]
@@ -82,7 +82,7 @@ class Exchange:
         "_kept_bytes",
         "_more",
         "_pending_head",
-        "_query",
+        "_spoilt",
         "deadline",
         "gone",
         "headers",
@@ -108,8 +108,7 @@ class Exchange:
     ) -> None:
         """Begin one when its head is in; names in `headers` are lower-case."""
         self.method = method
-        path, _, self._query = url.partition(b"?")
-        self.path = path.decode("latin-1")
+        self.path = url.partition(b"?")[0].decode("latin-1")
         if "%" in self.path:
             self.path = unquote(self.path)
         self.headers = headers
@@ -130,6 +129,7 @@ class Exchange:
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._complete = False
+        self._spoilt: TidegateError | None = None
         self._more: asyncio.Future[None] | None = None
         self._chunked = chunked
         self._keep_alive = keep_alive
@@ -150,6 +150,13 @@ class Exchange:
         """The body is in whole."""
         self._complete = True
         self._wake()
+
+    def spoil(self, error: TidegateError) -> None:
+        """What came is not HTTP any more: no body will be whole, and no request follows."""
+        self._keep_alive = False
+        if not self._complete:
+            self._spoilt = error
+            self._wake()
 
     def leave(self) -> None:
         """The caller has closed the connection."""
@@ -204,6 +211,8 @@ class Exchange:
         while not self._complete:
             if self.gone:
                 raise CallerGone
+            if self._spoilt is not None:
+                raise self._spoilt
             if self._body_bytes > limit_bytes:
                 raise _too_large(limit_bytes)
             self._more = loop.create_future()
