@@ -98,8 +98,8 @@ class Upstream:
         self.peers.append(peer)
         try:
             await self.script(peer)
-        except ConnectionError:
-            pass
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the client or the test is over, and the streams would log it
         finally:
             writer.close()
 

@@ -25,7 +25,42 @@ FRAGMENTS = st.sampled_from(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
     ]
 )  # fmt: skip
-ANSWERS = st.binary(max_size=300) | st.lists(FRAGMENTS, max_size=12).map(b"".join)
+
+
+@st.composite
+def well_formed(draw: st.DrawFn) -> tuple[bytes, bytes, bool]:
+    """An answer, its body, and whether the end of the connection ends it."""
+    parts = draw(st.lists(st.binary(min_size=1, max_size=80), max_size=6))
+    body = b"".join(parts)
+    framing = draw(st.sampled_from(["length", "chunked", "eof"]))
+    head = draw(st.sampled_from([b"", b"HTTP/1.1 100 Continue\r\n\r\n"])) + b"HTTP/1.1 200 OK\r\n"
+    head += draw(st.sampled_from([b"", b"x: y\r\nz:\r\n", b"Connection: close\r\n"]))
+    if framing == "length":
+        return head + b"content-length: %d\r\n\r\n%b" % (len(body), body), body, False
+    if framing == "eof":
+        return head + b"\r\n" + body, body, True
+    extension = draw(st.sampled_from([b"", b";a=b"]))
+    trailer = draw(st.sampled_from([b"", b"t: u\r\n"]))
+    chunks = b"".join(b"%x%b\r\n%b\r\n" % (len(part), extension, part) for part in parts)
+    head += b"transfer-encoding: chunked\r\n\r\n"
+    return head + chunks + b"0\r\n" + trailer + b"\r\n", body, False
+
+
+@st.composite
+def almost_well_formed(draw: st.DrawFn) -> bytes:
+    answer = draw(well_formed())[0]
+    start = draw(st.integers(0, len(answer)))
+    end = draw(st.integers(start, min(start + 4, len(answer))))
+    return answer[:start] + draw(st.binary(max_size=3) | FRAGMENTS) + answer[end:]
+
+
+HEADS = st.lists(FRAGMENTS, max_size=12).map(b"".join)
+ANSWERS = st.one_of(
+    st.binary(max_size=300),
+    HEADS,
+    HEADS.map(b"HTTP/1.1 200 OK\r\n".__add__),
+    almost_well_formed(),
+)
 
 
 def test_arbitrary_answer_ends_in_time_and_poisons_nothing() -> None:
@@ -67,25 +102,6 @@ async def exchange(answer: bytes, *, hangs: bool, nonce: bytes) -> None:
         assert [await fetch(pool, nonce) for _ in range(2)] == [nonce, nonce]
         await pool.close()
         await resolver.close()
-
-
-@st.composite
-def well_formed(draw: st.DrawFn) -> tuple[bytes, bytes, bool]:
-    """An answer, its body, and whether the end of the connection ends it."""
-    parts = draw(st.lists(st.binary(min_size=1, max_size=80), max_size=6))
-    body = b"".join(parts)
-    framing = draw(st.sampled_from(["length", "chunked", "eof"]))
-    head = draw(st.sampled_from([b"", b"HTTP/1.1 100 Continue\r\n\r\n"])) + b"HTTP/1.1 200 OK\r\n"
-    head += draw(st.sampled_from([b"", b"x: y\r\nz:\r\n", b"Connection: close\r\n"]))
-    if framing == "length":
-        return head + b"content-length: %d\r\n\r\n%b" % (len(body), body), body, False
-    if framing == "eof":
-        return head + b"\r\n" + body, body, True
-    extension = draw(st.sampled_from([b"", b";a=b"]))
-    trailer = draw(st.sampled_from([b"", b"t: u\r\n"]))
-    chunks = b"".join(b"%x%b\r\n%b\r\n" % (len(part), extension, part) for part in parts)
-    head += b"transfer-encoding: chunked\r\n\r\n"
-    return head + chunks + b"0\r\n" + trailer + b"\r\n", body, False
 
 
 def test_well_formed_answer_is_whole_however_it_is_cut() -> None:
