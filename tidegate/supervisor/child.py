@@ -12,6 +12,7 @@ from typing import Any
 
 from tidegate.parent import CANNOT_START
 
+_GIVES_UP = {CANNOT_START, 2}  # 2: the command line or the configuration is wrong, and stays so
 _GIVEN_UP = "cannot run here and is tried again only when the configuration is reloaded"
 
 _log = logging.getLogger("tidegate.supervisor")
@@ -108,7 +109,7 @@ class Child:
             if self._unwanted.is_set():
                 self._say(logging.INFO, "ended", code=code)
                 return
-            if code == CANNOT_START:
+            if code in _GIVES_UP:
                 self._say(logging.ERROR, _GIVEN_UP, code=code)
                 self._hopeful.clear()
                 await self._hopeful.wait()

@@ -16,7 +16,8 @@ SIDECARS_VARIABLE = "TIDEGATE_SIDECARS"
 Command = tuple[str, ...]
 
 
-def _module(name: str) -> Command:
+def module_command(name: str) -> Command:
+    """The command that runs the module `name` with the Python and the imports of this process."""
     # `-m` puts the working directory first on the path, where a user's own `secrets.py` would
     # stand before Python's. Only trust that directory if this process does (a bare checkout).
     trusted = "" in sys.path or str(Path.cwd()) in sys.path
@@ -27,10 +28,12 @@ def _module(name: str) -> Command:
 class Commands:
     """How each kind of child is started; the options that tell it what to do are appended."""
 
-    gateway: Command = field(default_factory=lambda: _module("tidegate.worker"))
-    control: Command = field(default_factory=lambda: _module("tidegate.control"))
-    local: Command = field(default_factory=lambda: _module("tidegate.providers.local"))
-    simulated: Command = field(default_factory=lambda: _module("tidegate.providers.simulated"))
+    gateway: Command = field(default_factory=lambda: module_command("tidegate.worker"))
+    control: Command = field(default_factory=lambda: module_command("tidegate.control"))
+    local: Command = field(default_factory=lambda: module_command("tidegate.providers.local"))
+    simulated: Command = field(
+        default_factory=lambda: module_command("tidegate.providers.simulated")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,9 @@ def _local_options(provider: LocalProvider) -> dict[str, object]:
 
 
 def _simulated_options(provider: SimulatedProvider) -> dict[str, object]:
-    return provider.model_dump(exclude={"kind", "port"})
+    options: dict[str, object] = provider.model_dump(exclude={"kind", "port"})
+    options["log-level"] = "warning"  # at `info` it says where it listens, and not as JSON
+    return options
 
 
 def _spelled(options: dict[str, object]) -> Command:
