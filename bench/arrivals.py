@@ -52,6 +52,17 @@ def play(port: int, request: bytes, *, rate: int, seconds: float) -> Arrivals:
     return seen
 
 
+def saturate(port: int, request: bytes, *, connections: int, seconds: float) -> Arrivals:
+    """Keep `connections` requests under way for `seconds`, a closed loop."""
+    seen = Arrivals()
+    caller = _Caller(port, request, seen)
+    try:
+        caller.run_closed(connections, seconds)
+    finally:
+        caller.close()
+    return seen
+
+
 class _Caller:
     """The loop: what is due, who is free, who is asked."""
 
@@ -81,6 +92,17 @@ class _Caller:
             if pause_s > 0:
                 select.select([self._epoll], [], [], pause_s)
             for descriptor, _ in self._epoll.poll(0):
+                self._receive(self._busy[descriptor])
+
+    def run_closed(self, connections: int, seconds: float) -> None:
+        """Ask again as soon as an answer is in."""
+        limit_s = time.perf_counter() + seconds
+        while (now_s := time.perf_counter()) < limit_s:
+            missing = connections - len(self._busy) - len(self._waiting)
+            self._waiting.extend([now_s] * missing)
+            self._seen.due += missing
+            self._send()
+            for descriptor, _ in self._epoll.poll(0.1):
                 self._receive(self._busy[descriptor])
 
     def _send(self) -> None:

@@ -69,7 +69,8 @@ def _throughput(rows: list[Row]) -> Table:
     table = _table(
         "Closed loop, non-streaming (medians of the rounds)",
         "conns|gateway",
-        "of nginx|of smg|req/s|spread|p50 ms|p99 ms|CPU µs/req|CPU|peak MiB|errors|others",
+        "of nginx|of smg|req/s|req/CPU s|spread|p50 ms|p99 ms|CPU µs/req|CPU|"
+        "peak MiB|errors|others",
     )
     for row in sorted(rows, key=lambda one: one["connections"]):
         table.add_row(
@@ -78,6 +79,7 @@ def _throughput(rows: list[Row]) -> Table:
             _ratio(row, "nginx"),
             _ratio(row, "smg"),
             f"{row['per_s']['median']:,.0f}",
+            f"{row['per_s_of_cpu']:,.0f}",
             f"{row['spread']:.0%}",
             f"{row['p50_ms']['median']:.2f}",
             f"{row['p99_ms']['median']:.2f}",

@@ -30,6 +30,7 @@ class Target:
     directory: Path
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     answered_s: float = 0.0
+    warm_up_s: float = 1.0
 
     @property
     def url(self) -> str:

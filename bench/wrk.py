@@ -1,4 +1,4 @@
-"""Runs wrk with a script that posts the one request and reports in numbers."""
+"""A closed loop of callers: wrk with a script of ours, or our own loop where there is no wrk."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import subprocess
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.install import tool
+from bench.arrivals import saturate
+from bench.install import Unavailable, tool
 from bench.process import pinned
+from bench.stats import percentiles
 from bench.target import Target
 
 SCRIPT = """
@@ -52,11 +54,15 @@ class Load:
 
 def run(target: Target, *, connections: int, seconds: float, core: int) -> Load:
     """Load `target` for `seconds` from one thread on `core`."""
+    try:
+        program = tool("wrk")
+    except Unavailable:
+        return _without_wrk(target, connections, seconds, core)
     headers = "\n".join(f'wrk.headers["{k}"] = "{v}"' for k, v in target.all_headers().items())
     script = target.directory / "wrk.lua"
     script.write_text(SCRIPT % (target.body().decode(), headers))
     whole_s = max(1, round(seconds))
-    argv = [tool("wrk"), "-t1", f"-c{connections}", f"-d{whole_s}s", f"--timeout={TIMEOUT_S}s"]
+    argv = [program, "-t1", f"-c{connections}", f"-d{whole_s}s", f"--timeout={TIMEOUT_S}s"]
     with pinned(core):
         done = subprocess.run(
             [*argv, "-s", str(script), target.url],
@@ -78,4 +84,13 @@ def run(target: Target, *, connections: int, seconds: float, core: int) -> Load:
         p99_ms=seen["p99_us"] / 1e3,
         max_ms=seen["max_us"] / 1e3,
         errors=seen["refused"] + seen["broken"] + seen["timeouts"],
+    )
+
+
+def _without_wrk(target: Target, connections: int, seconds: float, core: int) -> Load:
+    with pinned(core):
+        seen = saturate(target.port, target.request(), connections=connections, seconds=seconds)
+    p50, p90, p99, most = (1e3 * s for s in percentiles(seen.latencies_s, (50, 90, 99, 100)))
+    return Load(
+        connections, len(seen.latencies_s), seconds, p50, p90, p99, most, errors=seen.errors
     )
