@@ -40,6 +40,11 @@ models:
   full:
     targets: [{{provider: sim, model: sim-1}}]
     records: {{bodies: full}}
+  "try/*":
+    targets: [{{provider: sim, model: "*"}}]
+    fallback: [again]
+    timeout: {{first_token: 200ms}}
+  again: {{targets: [{{provider: sim, model: sim-1}}]}}
   bounded:
     targets: [{{provider: sim, model: sim-1+echo}}]
     output_tokens: {{default: 300, max: 400}}

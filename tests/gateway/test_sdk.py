@@ -159,12 +159,11 @@ async def test_unknown_fields_travel_in_both_directions(client: AsyncOpenAI) -> 
 
 
 async def test_output_length_has_a_default_and_a_ceiling(client: AsyncOpenAI) -> None:
-    async def sent(**asked: Any) -> str:
-        answer: ChatCompletion = await client.chat.completions.create(
-            model="bounded", messages=USER, **asked
-        )
+    async def sent(**asked: int) -> str:
+        answer: ChatCompletion = await create(model="bounded", messages=USER, **asked)
         return answer.choices[0].message.content or ""
 
+    create: Any = client.chat.completions.create
     assert '"max_tokens":300' in await sent()
     assert '"max_tokens":350' in await sent(max_tokens=350)
     assert '"max_tokens":400' in await sent(max_tokens=900)

@@ -223,10 +223,13 @@ class OpenAIStream:
         self._events = SseDecoder()
         self._wants_usage = wants_usage
         self._done = False
+        self._failure: UpstreamError | None = None
 
     async def read(self) -> bytes:
         """The next events for the caller, unchanged; empty at the good end. See `Answer.read`."""
         while not self._done:
+            if self._failure is not None:
+                raise self._failure
             data = await self._response.read()
             if not data:
                 self._events.close()
@@ -234,10 +237,28 @@ class OpenAIStream:
                     raise UpstreamCut("The provider's stream ended before the answer did.")
                 self._done = True
                 break
-            passed = [event.raw for event in self._events.feed(data) if self._passes(event.data)]
+            passed = self._passed(data)
             if passed:
                 return passed[0] if len(passed) == 1 else b"".join(passed)
         return b""
+
+    def _passed(self, data: bytes) -> list[bytes]:
+        """The events in `data` that the caller gets.
+
+        What comes before a failure is still the caller's, unless nothing has been before it: then
+        the failure can be hidden by another target.
+        """
+        begun = self.facts.content
+        passed: list[bytes] = []
+        try:
+            for event in self._events.feed(data):
+                if self._passes(event.data):
+                    passed.append(event.raw)  # noqa: PERF401 - kept when a later one fails
+        except UpstreamError as error:
+            if not begun or not passed:
+                raise
+            self._failure = error
+        return passed
 
     def set_idle(self, wait_s: float) -> None:
         """See `Answer.set_idle`."""
