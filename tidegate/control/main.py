@@ -70,7 +70,11 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
 
     state = State()
-    server = _Server(uvicorn.Config(_app(state), log_config=None, access_log=False, lifespan="off"))
+    server = _Server(
+        uvicorn.Config(
+            _app(state), log_config=None, log_level="warning", access_log=False, lifespan="off"
+        )
+    )
     serving = asyncio.create_task(server.serve([listener]))
     _log.info("started", extra={"fields": {"port": listener.getsockname()[1]}})
     try:
