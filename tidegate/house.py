@@ -7,7 +7,6 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -110,7 +109,7 @@ def _provider(
         pool = Pool(f"http://127.0.0.1:{sidecars[name]}/v1", allow_private=True, resolver=resolver)
         return OpenAIProvider(pool, api_key=None, headers={})
     ca = settings.tls.ca
-    tls: ssl.SSLContext | None = verified_tls(ca) if ca is not None else None
+    tls = verified_tls(ca) if ca is not None or settings.base_url.startswith("https:") else None
     pool = Pool(
         settings.base_url,
         allow_private=settings.allow_private,

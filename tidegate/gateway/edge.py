@@ -181,17 +181,11 @@ class Edge(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is in: judge it as a whole and let the request be answered."""
-        size = len(self._url)
-        framing = 0
-        for name, value in self._headers:
-            size += len(name) + len(value) + 4
-            if name in _ONCE:
-                framing += 1
-        if framing > 1:
-            self._check_framing()
-        if size > self._shared.bounds.head_bytes:
-            self._refusal = self._head_too_long()
-            raise ValueError
+        once = [name for name, _ in self._headers if name in _ONCE]
+        if len(once) > 1:
+            self._check_framing(once)
+        if self._head > self._shared.bounds.head_bytes:
+            self._check_head()  # what has come since the head began may be body in part
         if len(self._waiting) >= PIPELINED:
             self._refusal = BadRequest("Too many requests wait on this connection.")
             raise ValueError
@@ -299,8 +293,13 @@ class Edge(asyncio.Protocol):
             self._reading = False
             self._transport.pause_reading()
 
-    def _check_framing(self) -> None:
-        names = [name for name, _ in self._headers if name in _ONCE]
+    def _check_head(self) -> None:
+        size = len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+        if size > self._shared.bounds.head_bytes:
+            self._refusal = self._head_too_long()
+            raise ValueError
+
+    def _check_framing(self, names: list[bytes]) -> None:
         if len(set(names)) < len(names):
             self._refusal = BadRequest("content-length, transfer-encoding and host come once.")
             raise ValueError

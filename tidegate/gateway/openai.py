@@ -18,11 +18,11 @@ from tidegate.errors import BadRequest, TidegateError
 from tidegate.types import Call
 
 DONE = b"data: [DONE]\n\n"
-PARAMETERS = (
+PARAMETERS = frozenset({
     "temperature", "top_p", "max_tokens", "max_completion_tokens", "n", "seed", "stop",
     "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "reasoning_effort",
     "dimensions", "encoding_format",
-)  # fmt: skip
+})  # fmt: skip
 """Fields that go into the record: they shape an answer and hold no content."""
 
 _decode = msgspec.json.Decoder().decode

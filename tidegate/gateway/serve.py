@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
+from msgspec import Struct
+
 from tidegate.errors import (
     DeadlineExceeded,
     Draining,
@@ -119,10 +121,10 @@ async def attempt(
     Raises: the last tried target's `UpstreamError`.
     """
     record = exchange.record
-    record.gateway_ms = exchange.elapsed_ms()
+    record.gateway_ms = now_ms = exchange.elapsed_ms()
     failure: UpstreamError | None = None
     for choice in plan.choices:
-        tried = Attempt(choice.name, "cancelled", exchange.elapsed_ms(), 0.0)
+        tried = Attempt(choice.name, "cancelled", now_ms, 0.0)
         record.attempts.append(tried)
         try:
             upstream, first = await begin(rooms, exchange, call, choice)
@@ -135,7 +137,8 @@ async def attempt(
             tried.outcome = "ok"
             return choice, upstream, first
         finally:
-            tried.duration_ms = exchange.elapsed_ms() - tried.started_ms
+            now_ms = exchange.elapsed_ms()
+            tried.duration_ms = now_ms - tried.started_ms
     assert failure is not None  # noqa: S101 - a plan has at least one target
     raise failure
 
@@ -234,7 +237,7 @@ def note_request(exchange: Exchange, call: Call, plan: Plan, body: bytes) -> Non
     record = exchange.record
     record.alias = plan.alias
     if plan.bodies != "none":
-        record.parameters = {name: call.body[name] for name in PARAMETERS if name in call.body}
+        record.parameters = {k: value for k, value in call.body.items() if k in PARAMETERS}
     if plan.bodies == "full":
         exchange.keep = True
         record.request_body = body
@@ -257,8 +260,7 @@ def note_answer(rooms: Rooms, exchange: Exchange, choice: Choice, facts: Facts) 
         record.tokens_per_s = (usage.output - 1) / writing_ms * 1000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """What remains to be sent: all of an answer, or the end of one that has begun."""
 
     status: int

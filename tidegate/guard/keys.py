@@ -34,6 +34,8 @@ class KeyRing:
 
         Raises: `Unauthenticated`.
         """
+        if not self._principals and self._anonymous is not None:
+            return self._anonymous
         sent = b""
         for name, value in headers:
             if name == b"authorization":

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tidegate import errors
 from tidegate.net.connection import Connection
@@ -26,8 +27,7 @@ _MAX_STARTS: Final = 256
 _WITHOUT_BODY: Final = ("GET", "DELETE", "HEAD")
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True):
     """Bounds on the phases of one exchange, in seconds.
 
     `first_byte_s` runs from sending the request to the head of the answer, `idle_s` bounds each
@@ -90,7 +90,7 @@ class Pool:
         self._open: set[Connection] = set()  # until their sockets are closed
         # Who waits: for a resting connection, or None, which is a slot to dial in.
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
-        self._starts: dict[tuple[str, str, bool], bytes] = {}
+        self._starts: dict[tuple[str, str, bytes], tuple[bytes, bool]] = {}
         self._closed: asyncio.Event | None = None
 
     async def open(
@@ -122,18 +122,12 @@ class Pool:
             UpstreamUnreachable: No connection (or one of its subclasses says why).
             UpstreamProtocol: What came is not HTTP (UpstreamCut: not all of it).
         """
-        decodes = b"accept-encoding:" in headers.lower()
-        start = self._starts.get((method, path, decodes)) or self._start(method, path, decodes)
+        known = self._starts.get((method, path, headers))
+        start, decodes = known or self._start(method, path, headers)
         if body or method not in _WITHOUT_BODY:
-            head = b"%b%bcontent-length: %d\r\n\r\n" % (start, headers, len(body))
+            head = b"%bcontent-length: %d\r\n\r\n" % (start, len(body))
         else:
-            head = b"%b%b\r\n" % (start, headers)
-        if (
-            head.find(b"\r\n\r\n") != len(head) - 4
-            or head.count(b"\n") != head.count(b"\r\n")
-            or (headers and headers[-2:] != b"\r\n")
-        ):
-            raise ValueError("headers must be lines that each end with CR LF")
+            head = start + b"\r\n"
 
         loop = self._loop
         sent_at = loop.time()
@@ -179,8 +173,11 @@ class Pool:
         if self._open:
             await self._closed.wait()
 
-    def _start(self, method: str, path: str, decodes: bool) -> bytes:
-        """The first lines of a request; kept, as there are few different ones."""
+    def _start(self, method: str, path: str, headers: bytes) -> tuple[bytes, bool]:
+        """A request's head but for its length, and whether the caller of `open` decodes bodies.
+
+        Checked once and kept, as there are few different ones.
+        """
         target = self._base.path + path
         if not target.startswith("/"):
             raise ValueError("path must begin with a slash")
@@ -188,11 +185,19 @@ class Pool:
             raise ValueError("method and path must be printable ASCII")
         if " " in method or " " in target:
             raise ValueError("method and path must not contain spaces")
+        if (
+            b"\r\n\r\n" in headers
+            or headers.startswith(b"\r\n")
+            or headers.count(b"\n") != headers.count(b"\r\n")
+            or (headers and headers[-2:] != b"\r\n")
+        ):
+            raise ValueError("headers must be lines that each end with CR LF")
+        decodes = b"accept-encoding:" in headers.lower()
         identity = "" if decodes else "accept-encoding: identity\r\n"
         start = f"{method} {target} HTTP/1.1\r\nhost: {self._base.authority}\r\n{identity}".encode()
         if len(self._starts) < _MAX_STARTS:
-            self._starts[method, path, decodes] = start
-        return start
+            self._starts[method, path, headers] = start + headers, decodes
+        return start + headers, decodes
 
     # Connections.
 
