@@ -28,6 +28,8 @@ from bench.target import ALIAS, UPSTREAM_MODEL
 SMG = "1.13.0"
 LITELLM = "1.106.2"
 PORTKEY = "1.15.2"
+PORTKEY_OVERRIDES = {"@hono/node-server": "1.13.5", "hono": "4.9.7"}
+"""The server it was released with: with newer ones every stream is a 500."""
 KEY = "sk-bench-0123456789abcdef"
 
 
@@ -179,7 +181,8 @@ class Portkey(_Plain):
         return Plan(argv, UPSTREAM_MODEL, env=env, headers=headers, warm_up_s=3.0)
 
     def _script(self) -> Path:
-        return node_package("@portkey-ai/gateway", PORTKEY, "build/start-server.js")
+        script = "build/start-server.js"
+        return node_package("@portkey-ai/gateway", PORTKEY, script, overrides=PORTKEY_OVERRIDES)
 
 
 class LiteLLM(_Plain):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -41,17 +42,21 @@ def python_package(requirement: str, command: str) -> Path:
     return environment / "bin" / command
 
 
-def node_package(package: str, version: str, script: str) -> Path:
-    """The path of `script` inside npm's `package`, installed if need be; raises Unavailable."""
+def node_package(package: str, version: str, script: str, *, overrides: Mapping[str, str]) -> Path:
+    """The path of `script` inside npm's `package`, installed if need be; raises Unavailable.
+
+    `overrides` are versions that dependencies have to have, whoever asks for them.
+    """
     tool("node")
     environment = home() / f"{package.replace('/', '-').lstrip('@')}-{version}"
     stamp = environment / ".installed"
     if not stamp.exists():
         shutil.rmtree(environment, ignore_errors=True)
         environment.mkdir(parents=True)
+        manifest = {"dependencies": {package: version}, "overrides": dict(overrides)}
+        (environment / "package.json").write_text(json.dumps(manifest))
         flags = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-        npm = [tool("npm"), "install", "--prefix", str(environment), *flags]
-        _run([*npm, f"{package}@{version}"], package)
+        _run([tool("npm"), "install", "--prefix", str(environment), *flags], package)
         stamp.touch()
     return environment / "node_modules" / package / script
 
