@@ -81,16 +81,16 @@ class Call(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens as the provider reports them.
+    """Tokens as the provider reports them; None is what it does not report.
 
     `cached_input` and `cache_write` are parts of `input`; `reasoning` is a part of `output`.
     """
 
     input: int
     output: int
-    cached_input: int = 0
-    cache_write: int = 0
-    reasoning: int = 0
+    cached_input: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
 
 
 class Facts(Struct):

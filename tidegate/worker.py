@@ -29,9 +29,9 @@ from tidegate.gateway.server import Server
 from tidegate.house import build
 from tidegate.ledger.spool import SpoolWriter
 from tidegate.live import Live
+from tidegate.logs import configure
 from tidegate.net.listen import listen
 from tidegate.parent import CANNOT_START, end_with_parent
-from tidegate.telemetry.logs import configure
 
 SIDECARS_VARIABLE = "TIDEGATE_SIDECARS"
 

@@ -297,3 +297,14 @@ async def test_a_wait_that_a_provider_asks_for_reaches_the_caller(gateway: Gatew
     assert (status, answer["error"]["code"]) == (429, "upstream_rate_limited")
     assert headers["retry-after"] == "7"
     assert "x-should-retry" not in headers
+
+
+async def test_what_no_record_can_hold_is_shortened_in_it(gateway: Gateway) -> None:
+    odd: dict[str, Any] = {"seed": 10**30, "stop": ["x" * 5000], "temperature": 0.5}
+    status, _, _ = parsed(await gateway.raw(request(json.dumps(GOOD | odd).encode())))
+    assert status == 200
+    kept = (await gateway.record()).parameters
+    assert kept is not None
+    assert kept["seed"] == str(10**30)
+    assert kept["temperature"] == 0.5
+    assert len(kept["stop"]) < 300

@@ -200,6 +200,8 @@ def test_record_that_fits_in_part_is_cut_off_and_written_whole_elsewhere(tmp_pat
         spool = SpoolWriter(directory, writer="gw-0")
         payloads = [bytes([65 + number]) * 30 for number in range(10)]
         await asyncio.gather(*map(spool.append, payloads))
+        while spool.pending_bytes:
+            await asyncio.sleep(0.01)
         assert content() == payloads, content()
         sizes = [path.stat().st_size for path in segments(directory)]
         assert all(size % len(frame(payloads[0])) == 0 for size in sizes), sizes
@@ -226,10 +228,12 @@ def test_full_disk_loses_nothing_and_says_when_no_more_can_wait(tmp_path: Path) 
             assert spool.healthy == (len(payloads) < 10)
             await asyncio.sleep(0)
         assert len(payloads) == 20
-        assert not any(future.done() for future in futures)
         assert content() == []
+        await asyncio.gather(*futures)  # nobody is kept waiting for a disk
+        assert not spool.healthy
         limit(hard)
-        await asyncio.gather(*futures)
+        while spool.pending_bytes:
+            await asyncio.sleep(0.01)
         assert spool.healthy
         assert spool.pending_bytes == 0
         assert content() == payloads

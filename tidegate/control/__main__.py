@@ -9,8 +9,8 @@ from pathlib import Path
 from tidegate.config.load import load
 from tidegate.config.mistakes import ConfigError
 from tidegate.control.main import Settings, listen, run
+from tidegate.logs import configure
 from tidegate.parent import CANNOT_START, end_with_parent
-from tidegate.telemetry.logs import configure
 
 
 def main() -> int:

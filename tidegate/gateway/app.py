@@ -44,7 +44,7 @@ class App:
         self._enter = enter
         self._leave = leave
         self._worker = worker
-        self._nonce = token_hex(4)
+        self._nonce = token_hex(8)
         self._count = 0
         self.ready = True
 
@@ -55,7 +55,7 @@ class App:
         self._count += 1
         rooms = self._enter()
         exchange.record = Record(
-            request_id=f"req_{self._nonce}{self._count:010x}",
+            request_id=f"req_{self._nonce}{self._count:08x}",
             started_ns=time.time_ns(),
             worker=self._worker,
             wire=wire.name if wire else "none",

@@ -25,6 +25,8 @@ PARAMETERS = frozenset({
 })  # fmt: skip
 """Fields that go into the record: they shape an answer and hold no content."""
 
+SHOWN_CHARACTERS = 200
+
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -147,6 +149,16 @@ def _said(error: Exception) -> str:
 CHAT = Wire("chat", msgspec.json.Decoder(_Chat).decode)
 COMPLETIONS = Wire("completions", msgspec.json.Decoder(_Completions).decode)
 EMBEDDINGS = Wire("embeddings", msgspec.json.Decoder(_Embeddings).decode)
+
+
+def shown(value: Any) -> Any:
+    """A parameter as the record keeps it: small, and within what msgpack can hold."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return value
+    text = value if isinstance(value, str) else _encode(value).decode()
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
 
 
 def error_body(error: TidegateError) -> bytes:

@@ -39,7 +39,7 @@ from tidegate.errors import (
     UpstreamMalformed,
 )
 from tidegate.gateway.exchange import JSON, CallerGone, CallerStuck, Exchange, Header
-from tidegate.gateway.openai import DONE, PARAMETERS, Wire, error_body, error_event
+from tidegate.gateway.openai import DONE, PARAMETERS, Wire, error_body, error_event, shown
 from tidegate.telemetry.record import Attempt, encode
 from tidegate.types import Answer, Call, Choice, Facts, Plan, Principal, Target, Usage
 
@@ -227,8 +227,12 @@ async def settle(rooms: Rooms, exchange: Exchange, ending: Ending | None) -> Non
         record.outcome = "client_gone"
     if exchange.keep:
         record.response_body = exchange.kept()
-    written = rooms.spool.append(encode(record))
-    if ending is not None and written is not None:
+    try:
+        written = rooms.spool.append(encode(record))
+    except Unavailable:  # its memory is full: the one record that is lost, and it is said
+        log.exception("record lost", extra={"fields": {"request_id": record.request_id}})
+        return
+    if ending is not None:
         await written
 
 
@@ -237,7 +241,7 @@ def note_request(exchange: Exchange, call: Call, plan: Plan, body: bytes) -> Non
     record = exchange.record
     record.alias = plan.alias
     if plan.bodies != "none":
-        record.parameters = {k: value for k, value in call.body.items() if k in PARAMETERS}
+        record.parameters = {k: shown(v) for k, v in call.body.items() if k in PARAMETERS}
     if plan.bodies == "full":
         exchange.keep = True
         record.request_body = body
@@ -311,8 +315,8 @@ class Spool(Protocol):
         """Whether records can still be taken."""
         ...
 
-    def append(self, payload: bytes) -> asyncio.Future[None] | None:
-        """Queue one record; the future is done when it is written."""
+    def append(self, payload: bytes) -> asyncio.Future[None]:
+        """Queue one record; the future is done when it is safe. Raises: `Unavailable`."""
         ...
 
 

@@ -34,14 +34,16 @@ def cost(price: Price, usage: Usage) -> int:
 
     A provider that reports a part larger than its whole is charged for the part: never too little.
     """
-    plain_input = max(0, usage.input - usage.cached_input - usage.cache_write)
-    plain_output = max(0, usage.output - usage.reasoning)
+    cached, written = usage.cached_input or 0, usage.cache_write or 0
+    reasoning = usage.reasoning or 0
+    plain_input = max(0, usage.input - cached - written)
+    plain_output = max(0, usage.output - reasoning)
     total = (
         plain_input * price.input_nanousd
-        + usage.cached_input * _own(price.cached_input_nanousd, price.input_nanousd)
-        + usage.cache_write * _own(price.cache_write_nanousd, price.input_nanousd)
+        + cached * _own(price.cached_input_nanousd, price.input_nanousd)
+        + written * _own(price.cache_write_nanousd, price.input_nanousd)
         + plain_output * price.output_nanousd
-        + usage.reasoning * _own(price.reasoning_nanousd, price.output_nanousd)
+        + reasoning * _own(price.reasoning_nanousd, price.output_nanousd)
     )
     return -(-total // PER_TOKENS)
 

@@ -100,7 +100,8 @@ class SpoolWriter:
         """Queue one record; the future is done when it is written.
 
         Each caller has its own future, so one who gives up waiting disturbs nobody; the record is
-        written all the same. While the disk refuses, the future stays open.
+        written all the same. While the disk refuses, the future is done when the record is safe in
+        memory, from where it is written as soon as the disk takes it.
 
         Raises: `SpoolFull` when twice `max_pending_bytes` wait already; the record is not taken.
         """
@@ -147,6 +148,10 @@ class SpoolWriter:
             # which may be what frees the space.
             self._leave_segment()
             self._due = self._loop.call_later(_RETRY_S, self._flush)
+            # Nobody waits for a disk to be mended: the answers go out, and the records stay here.
+            for _, written in self._pending:
+                if not written.done():
+                    written.set_result(None)
             if not self._refused:
                 self._refused = True
                 _log.error(

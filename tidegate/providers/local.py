@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tidegate.logs import configure
 from tidegate.parent import CANNOT_START, end_with_parent
-from tidegate.telemetry.logs import configure
 
 _LOOPBACK = "127.0.0.1"
 _SETTLE_S = 0.2

@@ -9,7 +9,9 @@ Source: platform.openai.com/docs/api-reference/chat-streaming (chunks, `stream_o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -208,9 +210,9 @@ def _usage(usage: _Usage) -> Usage:
     return Usage(
         input=usage.prompt_tokens or 0,
         output=usage.completion_tokens or 0,
-        cached_input=(prompt.cached_tokens or 0) if prompt else 0,
-        cache_write=(prompt.cache_write_tokens or 0) if prompt else 0,
-        reasoning=(completion.reasoning_tokens or 0) if completion else 0,
+        cached_input=prompt.cached_tokens if prompt else None,
+        cache_write=prompt.cache_write_tokens if prompt else None,
+        reasoning=completion.reasoning_tokens if completion else None,
     )
 
 
@@ -408,9 +410,16 @@ async def _refusal(response: Response) -> UpstreamError:
 
 
 def _retry_after_s(response: Response) -> float | None:
-    """Seconds to wait as told by `retry-after-ms` or `retry-after` (seconds form)."""
+    """Seconds to wait, as told by `retry-after-ms` or by either form of `retry-after`.
+
+    Source: RFC 9110, section 10.2.3; milliseconds are OpenAI's own.
+    """
     for name, unit in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
-        value = response.header(name)
-        if value is not None and value.isdigit() and len(value) < 10:  # noqa: PLR2004
+        value = (response.header(name) or b"").decode("latin-1")
+        if value.isdecimal() and value.isascii() and len(value) < 10:  # noqa: PLR2004 - no flood
             return int(value) / unit
-    return None
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, at.timestamp() - time.time())

@@ -21,12 +21,12 @@ from tidegate.clock import Clock, SystemClock
 from tidegate.config.load import load
 from tidegate.config.mistakes import ConfigError
 from tidegate.config.model import Config
+from tidegate.logs import configure
 from tidegate.parent import child_environment, end_with_parent
 from tidegate.supervisor import commands as plan
 from tidegate.supervisor.child import Backoff, Child
 from tidegate.supervisor.commands import SIDECARS_VARIABLE, Commands
 from tidegate.supervisor.watch import changes
-from tidegate.telemetry.logs import configure
 
 BAD_CONFIGURATION = 2
 """Exit code: what was asked for cannot be served; the message says what to change."""

@@ -1,1 +1,1 @@
-"""What is observed about a request: its one record, and the log."""
+"""What is observed about a request: its one record."""
