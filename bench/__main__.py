@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench.contenders import Contender, contenders
+from bench.goals import WHOLE
 from bench.install import CHECKOUT, Unavailable, home
 from bench.latency import latency
 from bench.machine import machine
@@ -134,7 +135,11 @@ def _prepared(
     only: str | None, say: Callable[[str], None], warn: Callable[[str], None]
 ) -> tuple[list[Contender], dict[str, str]]:
     known = contenders()
-    wanted = [name.strip() for name in only.split(",")] if only else list(known)
+    wanted = (
+        [name.strip() for name in only.split(",")]
+        if only
+        else [name for name in known if name != WHOLE]
+    )
     unknown = [name for name in wanted if name not in known and name != "direct"]
     if unknown:
         raise click.BadParameter(

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
+from bench.goals import SUBJECT, WHOLE
 from bench.install import (
     node_package,
     output,
@@ -90,10 +91,11 @@ class Nginx(_Plain):
 class Tidegate:
     """One gateway process as the supervisor starts it, metadata records on."""
 
-    def __init__(self, name: str, *, with_key: bool) -> None:
-        """`with_key`: whether callers have to show a key."""
+    def __init__(self, name: str, *, with_key: bool = False, whole: bool = False) -> None:
+        """`with_key`: callers show a key; `whole`: `tidegate serve`, which also loads records."""
         self.name = name
         self._with_key = with_key
+        self._whole = whole
 
     def prepare(self) -> str:
         try:
@@ -107,12 +109,16 @@ class Tidegate:
         del streaming
         configuration = directory / "tidegate.yaml"
         configuration.write_text(tidegate_configuration(port, upstream, with_key=self._with_key))
-        argv = [own_python(), "-m", "tidegate.gateway"]
+        argv = [own_python(), "-m", "tidegate.worker"]
         argv += ["--config", str(configuration), "--worker", "bench-0"]
+        if self._whole:
+            argv = [own_python(), "-m", "tidegate", "serve", "--config", str(configuration)]
         return Plan(argv, ALIAS, env=python_environment())
 
     def sweep(self, directory: Path) -> None:
         """Drop finished segments: the control process, which does not run here, would load them."""
+        if self._whole:
+            return
         segments = sorted((directory / "spool").glob("*"), key=lambda file: file.stat().st_mtime)
         for segment in segments[:-1]:
             if segment.is_file() and segment.stat().st_size > 0:
@@ -124,6 +130,7 @@ def tidegate_configuration(port: int, upstream: int, *, with_key: bool) -> str:
     keys = [{"name": "bench", "secret": KEY}] if with_key else []
     tree = {
         "server": {"host": "127.0.0.1", "port": port},
+        "control": {"host": "127.0.0.1", "port": free_port()},
         "spool": {"directory": "spool"},
         "store": "sqlite:///records.db",
         "records": {"bodies": "metadata"},
@@ -223,8 +230,9 @@ def contenders() -> dict[str, Contender]:
     """Everybody who can take part, by name, in the order of the tables."""
     everybody: list[Contender] = [
         Nginx(),
-        Tidegate("tidegate", with_key=False),
+        Tidegate(SUBJECT),
         Tidegate("tidegate-key", with_key=True),
+        Tidegate(WHOLE, whole=True),
         Smg(),
         Portkey(),
         LiteLLM(),

@@ -20,6 +20,8 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 STOP_WAIT_S = 10.0
 LOG_TAIL_BYTES = 2000
 PORTS = range(20_000, 32_000)
+BORN = 19
+"""Where `_stat` has the start time, which tells a process from a later one of its number."""
 
 
 class DidNotStart(Exception):
@@ -100,14 +102,20 @@ class Server:
         return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
 
     def pids(self) -> list[int]:
-        """The living processes of the group."""
-        found: list[int] = []
+        """The living processes of the group, and their children in groups of their own."""
+        found: set[int] = set()
+        parents: dict[int, int] = {}
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                fields = _stat(int(entry.name))
-                if fields and int(fields[2]) == self.pid:
-                    found.append(int(entry.name))
-        return found
+            fields = _stat(int(entry.name)) if entry.name.isdigit() else []
+            if fields:
+                parents[int(entry.name)] = int(fields[1])
+                if int(fields[2]) == self.pid:
+                    found.add(int(entry.name))
+        size = -1
+        while size != len(found):
+            size = len(found)
+            found |= {pid for pid, parent in parents.items() if parent in found}
+        return sorted(found)
 
     def cpu_s(self) -> float:
         """CPU time the group has used, in steps of 10 ms."""
@@ -140,15 +148,15 @@ class Server:
 
     def stop(self) -> None:
         """Ask the group to end, then make it; returns when it is gone."""
-        for sign, wait_s in ((signal.SIGTERM, STOP_WAIT_S), (signal.SIGKILL, STOP_WAIT_S)):
-            if not self.pids():
-                break
-            self._signal(signal.SIGCONT)
-            self._signal(sign)
-            try:
-                self._process.wait(wait_s)
-            except subprocess.TimeoutExpired:
-                continue
+        born = {pid: _stat(pid)[BORN:] for pid in self.pids()}
+        self.resume()
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_WAIT_S)
+        for pid, since in born.items():  # whoever is left did not listen, or lost its parent
+            if since and _stat(pid)[BORN : BORN + 1] == since[:1]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._process.wait(STOP_WAIT_S)
 
     def pause(self) -> None:
@@ -160,8 +168,9 @@ class Server:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
+        for pid in self.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def _stat(pid: int) -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from bench.contenders import Contender, contenders
+from bench.goals import SUBJECT, WHOLE
 from bench.process import DidNotStart
 from bench.stage import Options, fixed_mock, started
 from bench.stats import summary
@@ -17,7 +20,7 @@ def startup(options: Options) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     rounds = 1 if options.quick else options.rounds
     with fixed_mock(options) as mock:
-        for contender in options.contenders:
+        for contender in _with_whole(options.contenders):
             answers_s: list[float] = []
             idle_mib: list[float] = []
             processes = 0
@@ -42,3 +45,11 @@ def startup(options: Options) -> list[dict[str, Any]]:
                     }
                 )
     return rows
+
+
+def _with_whole(named: Sequence[Contender]) -> list[Contender]:
+    """Where Tidegate takes part, so does all of it: that is what a user starts."""
+    names = [contender.name for contender in named]
+    if SUBJECT not in names or WHOLE in names:
+        return list(named)
+    return [*named, contenders()[WHOLE]]
