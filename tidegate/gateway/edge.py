@@ -13,6 +13,7 @@ Source: RFC 9112, sections 6.1 and 6.3 (message framing and request smuggling), 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol, cast
@@ -22,6 +23,8 @@ import httptools
 from tidegate.errors import BadRequest, HeadersTooLarge, SlowBody, TidegateError
 from tidegate.gateway.exchange import Exchange, Header, head_bytes
 from tidegate.gateway.openai import error_body
+
+log = logging.getLogger("tidegate.gateway")
 
 BODY_AHEAD_BYTES = 64 << 10
 """How much of a body is taken in before somebody waits for it."""
@@ -286,7 +289,15 @@ class Edge(asyncio.Protocol):
         shared = self._shared
         exchange.task = task = shared.loop.create_task(shared.app(exchange))
         shared.tasks.add(task)
-        task.add_done_callback(shared.tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """The root of every request's task: one that broke leaves no caller waiting."""
+        self._shared.tasks.discard(task)
+        if task.cancelled() or task.exception() is not None:
+            error = None if task.cancelled() else task.exception()
+            log.error("a request's task broke", exc_info=error)
+            self._transport.abort()
 
     def _pause_reading(self) -> None:
         if self._reading and not self._transport.is_closing():

@@ -152,6 +152,8 @@ class Response:
             UpstreamMalformed: It is longer than `limit` bytes.
             UpstreamError: As `read`.
         """
+        if self.complete and self.error is None and self._buffered_bytes <= limit:
+            return self._take()  # most answers are here at once, with their heads
         parts: list[bytes] = []
         size_bytes = 0
         while part := await self.read():

@@ -31,6 +31,9 @@ from tidegate.redact import redact
 from tidegate.types import Answer, Call, Choice, Facts, Usage
 
 PATHS = {"chat": "/chat/completions", "completions": "/completions", "embeddings": "/embeddings"}
+GOOD = 200
+"""The one good status of this API."""
+EVENTS, JSON = b"text/event-stream", b"application/json"
 ANSWER_LIMIT_BYTES = 64 << 20
 ERROR_LIMIT_BYTES = 64 << 10
 MESSAGE_LIMIT = 1_000
@@ -109,11 +112,17 @@ class OpenAIProvider:
             ),
             deadline=deadline,
         )
-        try:
-            await _check_head(response, stream=call.stream)
-        except BaseException:
+        if response.status != GOOD:
+            try:
+                raise await _refusal(response)
+            finally:
+                response.close()
+        kind = (response.header(b"content-type") or b"").lower()
+        if not kind.startswith(EVENTS if call.stream else JSON):
             response.close()
-            raise
+            raise UpstreamMalformed(
+                f"The provider answered with content type {kind[:80].decode('latin-1')!r}."
+            )
         facts = Facts(headers=[pair for pair in response.headers if pair[0] in _PASSED_ON])
         if call.stream:
             return OpenAIStream(response, facts, wants_usage=call.wants_usage)
@@ -363,19 +372,6 @@ def _reported(error: object) -> UpstreamError:
     if told.get("code") in (429, "rate_limit_exceeded"):
         return UpstreamRateLimited("The provider ran into its rate limit during the answer.")
     return UpstreamFailed("The provider reported an error during the answer.")
-
-
-async def _check_head(response: Response, *, stream: bool) -> None:
-    """Whether this is an answer at all, and of the kind asked for. Raises: `UpstreamError`."""
-    if response.status != 200:  # noqa: PLR2004 - the one good status of this API
-        raise await _refusal(response)
-    expected = b"text/event-stream" if stream else b"application/json"
-    kind = response.header(b"content-type") or b""
-    if not kind.lower().startswith(expected):
-        raise UpstreamMalformed(
-            f"The provider answered with content type {kind[:80].decode('latin-1')!r}"
-            f" where {expected.decode()!r} was asked for."
-        )
 
 
 async def _refusal(response: Response) -> UpstreamError:
