@@ -104,6 +104,18 @@ def test_a_gateway_that_does_not_drain_is_killed_by_the_second_signal(supervise:
     assert running.process.wait() == 1
 
 
+def test_asking_for_a_reload_does_not_disturb_the_end(supervise: Supervise) -> None:
+    running = supervise(PLAIN, gateway=["--stays"])
+    running.up(*EVERYBODY)
+    running.send(signal.SIGTERM)
+    running.until(child="gateway", event="SIGTERM")
+    running.send(signal.SIGHUP)
+    running.send(signal.SIGTERM)
+    running.rest()
+    assert running.process.wait() == 1
+    assert ("gateway", "SIGHUP") not in running.events()
+
+
 def test_a_gateway_that_outstays_the_drain_time_is_killed(supervise: Supervise) -> None:
     running = supervise(PLAIN.replace("drain: 5s", "drain: 0s"), gateway=["--stays"])
     running.up(*EVERYBODY)

@@ -164,7 +164,6 @@ class Supervisor:
             await self._ending.wait()
         finally:
             watching.cancel()
-            loop.remove_signal_handler(signal.SIGHUP)
             await self._stop()
         _log.info("ended")
         return 1 if self._killed else 0
@@ -190,6 +189,8 @@ class Supervisor:
 
     def _hang_up(self) -> None:
         """SIGHUP asks for a reload, unless it says that the terminal we ran in was closed."""
+        if self._ending.is_set():
+            return
         if self._in_terminal and not _has_terminal():
             self._end()
         else:

@@ -22,6 +22,7 @@ from tidegate.config.load import load
 from tidegate.config.model import Config
 from tidegate.providers.local import MissingPart, find_weights
 from tidegate.supervisor.commands import free_port
+from tidegate.telemetry.record import Record
 
 _CURL = """\
 curl -N {url}/chat/completions \\
@@ -94,14 +95,16 @@ def _run(screen: Screen, *, once: bool, port: int | None, directory: Path) -> No
     log = directory / "tidegate.log"
     try:
         with Server(path, chosen, log) as server:
-            _show(screen, server, config, chosen, log)
+            record = _show(screen, server, config, chosen, log)
             if not once:
-                _stay(screen, server, path, log, chosen)
+                screen.say()
+                screen.next_steps(_next_steps(path, log, chosen, record.request_id))
+                _stay(screen, server, log)
     except DidNotStart as error:
         raise _Failed(str(error), f"The whole log is in {log}") from error
 
 
-def _show(screen: Screen, server: Server, config: Config, port: int, log: Path) -> None:
+def _show(screen: Screen, server: Server, config: Config, port: int, log: Path) -> Record:
     """Wait for the gateway and the model, ask, and show the answer and its record."""
     base_url = f"http://{_HOST}:{port}/v1"
     with screen.step("Starting the gateway", f"The gateway listens at {base_url}"):
@@ -122,24 +125,31 @@ def _show(screen: Screen, server: Server, config: Config, port: int, log: Path) 
     screen.record(record)
     if record.outcome != "ok":
         raise _Failed(f"The request ended with {record.outcome}: {record.error}")
+    return record
 
 
-def _stay(screen: Screen, server: Server, path: Path, log: Path, port: int) -> None:
-    """Say what to try next, then wait for Ctrl-C."""
-    tidegate = _how_to_call()
+def _next_steps(path: Path, log: Path, port: int, request_id: str) -> list[tuple[str, str]]:
+    """What to try next: a title, and lines to copy."""
     url = f"http://{_HOST}:{port}/v1"
-    screen.say()
-    curl = _CURL.format(url=url, alias=ALIAS)
-    python = _PYTHON.format(url=url, alias=ALIAS)
-    screen.next_steps(
+    tidegate_log = f"{_how_to_call()} log --config {shlex.quote(str(path))}"
+    return [
+        ("Ask with curl", _CURL.format(url=url, alias=ALIAS)),
         (
-            ("Ask with curl", curl),
-            ("Ask from Python, or with any OpenAI SDK: only base_url changes", python),
-            ("Watch the requests", f"{tidegate} log --config {shlex.quote(str(path))} --follow"),
-            ("Change something: it is read again when you save", str(path)),
-            ("The log", str(log)),
-        )
-    )
+            "Ask from Python, or with any OpenAI SDK: only base_url changes",
+            _PYTHON.format(url=url, alias=ALIAS),
+        ),
+        ("Watch the requests", f"{tidegate_log} --follow"),
+        (
+            "See all that is known of this one, prompt and answer too",
+            f"{tidegate_log} {request_id}",
+        ),
+        ("Change something: it is read again when you save", str(path)),
+        ("The log", str(log)),
+    ]
+
+
+def _stay(screen: Screen, server: Server, log: Path) -> None:
+    """Wait until the server ends by itself, or Ctrl-C ends it."""
     screen.say("Running. Ctrl-C stops it.", style="bold")
     try:
         code = server.wait()
