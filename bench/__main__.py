@@ -15,8 +15,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from bench.contenders import Contender, contenders
-from bench.goals import WHOLE
+from bench.contenders import BY_NAME_ONLY, Contender, contenders
 from bench.install import CHECKOUT, Unavailable, home
 from bench.latency import latency
 from bench.machine import machine
@@ -138,7 +137,7 @@ def _prepared(
     wanted = (
         [name.strip() for name in only.split(",")]
         if only
-        else [name for name in known if name != WHOLE]
+        else [name for name in known if name not in BY_NAME_ONLY]
     )
     unknown = [name for name in wanted if name not in known and name != "direct"]
     if unknown:

@@ -29,6 +29,8 @@ from bench.target import ALIAS, UPSTREAM_MODEL
 SMG = "1.13.0"
 LITELLM = "1.106.2"
 PORTKEY = "1.15.2"
+BY_NAME_ONLY = frozenset({WHOLE, "nginx-plain"})
+"""Who takes part only where it is named: all of Tidegate on one core, nginx as it comes."""
 PORTKEY_OVERRIDES = {"@hono/node-server": "1.13.5", "hono": "4.9.7"}
 """The server it was released with: with newer ones every stream is a 500."""
 KEY = "sk-bench-0123456789abcdef"
@@ -74,7 +76,10 @@ class _Plain:
 class Nginx(_Plain):
     """`proxy_pass`, one worker: what a proxy in C costs that does not look inside."""
 
-    name = "nginx"
+    def __init__(self, name: str, *, kept: bool) -> None:
+        """`kept`: connections to the mock are kept, which nginx 1.22 does only when told to."""
+        self.name = name
+        self._kept = kept
 
     def prepare(self) -> str:
         return output([tool("nginx"), "-v"]).rpartition("/")[2]
@@ -82,7 +87,7 @@ class Nginx(_Plain):
     def plan(self, directory: Path, port: int, upstream: int, *, streaming: bool) -> Plan:
         configuration = directory / "nginx.conf"
         configuration.write_text(
-            proxy_configuration(directory, port, upstream, streaming=streaming)
+            proxy_configuration(directory, port, upstream, streaming=streaming, kept=self._kept)
         )
         argv = [tool("nginx"), "-c", str(configuration), "-e", "stderr"]
         return Plan(argv, UPSTREAM_MODEL)
@@ -229,7 +234,8 @@ class LiteLLM(_Plain):
 def contenders() -> dict[str, Contender]:
     """Everybody who can take part, by name, in the order of the tables."""
     everybody: list[Contender] = [
-        Nginx(),
+        Nginx("nginx", kept=True),
+        Nginx("nginx-plain", kept=False),
         Tidegate(SUBJECT),
         Tidegate("tidegate-key", with_key=True),
         Tidegate(WHOLE, whole=True),

@@ -64,19 +64,18 @@ MOCK = """
     }}
 """
 
+KEEPALIVE = "keepalive 1024; keepalive_requests 1000000000; keepalive_timeout 3600s;"
+VERSION = 'proxy_http_version 1.1; proxy_set_header Connection "";'
 PROXY = """
     upstream mock {{
         server 127.0.0.1:{upstream};
-        keepalive 1024;
-        keepalive_requests 1000000000;
-        keepalive_timeout 3600s;
+        {keepalive}
     }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         location / {{
             proxy_pass http://mock;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
+            {version}
             proxy_buffering {buffering};
         }}
     }}
@@ -89,7 +88,15 @@ def mock_configuration(directory: Path, port: int) -> str:
     return FRAME.format(directory=directory, connections=CONNECTIONS, inside=inside)
 
 
-def proxy_configuration(directory: Path, port: int, upstream: int, *, streaming: bool) -> str:
-    """One worker that passes everything on over kept connections; unbuffered for streams."""
-    inside = PROXY.format(port=port, upstream=upstream, buffering="off" if streaming else "on")
+def proxy_configuration(
+    directory: Path, port: int, upstream: int, *, streaming: bool, kept: bool
+) -> str:
+    """One worker that passes everything on, over `kept` connections or new ones."""
+    inside = PROXY.format(
+        port=port,
+        upstream=upstream,
+        buffering="off" if streaming else "on",
+        keepalive=KEEPALIVE if kept else "",
+        version=VERSION if kept else "",
+    )
     return FRAME.format(directory=directory, connections=CONNECTIONS, inside=inside)
