@@ -56,7 +56,8 @@ def _throughput(rows: list[Row]) -> Iterator[Goal]:
 def _latency(rows: list[Row]) -> Iterator[Goal]:
     for row in rows:
         if row["name"] == SUBJECT:
-            yield Goal("added latency, one caller, median", row["added_ms"]["estimate"], 0.2, " ms")
+            figure = f"added latency, one caller, {row['placement']}, median"
+            yield Goal(figure, row["added_ms"]["estimate"], 0.2, " ms")
 
 
 def _streams(rows: list[Row]) -> Iterator[Goal]:

@@ -159,6 +159,13 @@ class Server:
                     os.kill(pid, signal.SIGKILL)
         self._process.wait(STOP_WAIT_S)
 
+    def move(self, core: int) -> None:
+        """Let all its threads run on `core` only."""
+        for pid in self.pids():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                for task in Path(f"/proc/{pid}/task").iterdir():
+                    os.sched_setaffinity(int(task.name), {core})
+
     def pause(self) -> None:
         """Freeze the group, so that it takes nothing from whoever is measured."""
         self._signal(signal.SIGSTOP)

@@ -100,13 +100,14 @@ def _ratio(row: Row, other: str) -> str:
 def _latency(rows: list[Row]) -> Table:
     table = _table(
         "One caller, requests direct and through in pairs",
-        "gateway",
+        "gateway|placement",
         "added ms|95 % interval|direct p50|p50 ms|p99 ms|direct p99|pairs|others",
     )
     for row in rows:
         added = row["added_ms"]
         table.add_row(
             row["name"],
+            row["placement"],
             f"{added['estimate']:.3f}",
             f"{added['low']:.3f}..{added['high']:.3f}",
             f"{row['direct_p50_ms']:.3f}",
