@@ -11,10 +11,12 @@ import argparse
 import asyncio
 import gc
 import json
+import logging
 import os
 import signal
 import socket
 import ssl
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +24,7 @@ import uvloop
 
 from tidegate.config.load import load
 from tidegate.config.mistakes import ConfigError
-from tidegate.config.model import ServerTls
+from tidegate.config.model import Config, ServerTls
 from tidegate.gateway.app import App
 from tidegate.gateway.edge import Bounds
 from tidegate.gateway.server import Server
@@ -33,12 +35,14 @@ from tidegate.logs import configure
 from tidegate.net.listen import listen
 from tidegate.parent import CANNOT_START, end_with_parent
 
+log = logging.getLogger("tidegate.worker")
+
 SIDECARS_VARIABLE = "TIDEGATE_SIDECARS"
 
 
-async def serve(path: Path, worker: str, fd: int | None) -> None:
-    """Serve the configuration at `path` until told to stop. Raises: `ConfigError`, `OSError`."""
-    first = load(path)
+async def serve(reload: Callable[[], Config], worker: str, fd: int | None) -> None:
+    """Serve what `reload` gives until told to stop. Raises: `ConfigError`, `OSError`."""
+    first = reload()
     configure(first.log.level)
     spool = SpoolWriter(
         first.spool.directory,
@@ -47,7 +51,7 @@ async def serve(path: Path, worker: str, fd: int | None) -> None:
         max_pending_bytes=first.spool.pending_limit,
     )
     sidecars: dict[str, int] = json.loads(os.environ.get(SIDECARS_VARIABLE, "{}"))
-    live = Live(partial(load, path), partial(build, spool=spool, sidecars=sidecars))
+    live = Live(reload, partial(build, spool=spool, sidecars=sidecars))
     app = App(live.enter, live.leave, worker)
     settings = live.config.server
     bounds = Bounds(settings.header_limit, settings.read_timeout, settings.keepalive)
@@ -88,15 +92,20 @@ def main() -> int:
     """Run the process; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tidegate.worker", description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--copy", type=Path, help="where to read the configuration instead")
     parser.add_argument("--worker", default="gw-0")
     parser.add_argument("--fd", type=int)
     options = parser.parse_args()
     end_with_parent()
+    reload = partial(load, options.config.resolve(), copy=options.copy)
     try:
-        uvloop.run(serve(options.config.resolve(), options.worker, options.fd))
+        uvloop.run(serve(reload, options.worker, options.fd))
     except ConfigError as error:
-        for mistake in error.mistakes:
-            print(mistake, flush=True)  # noqa: T201 - nobody has set up a log yet
+        configure()
+        log.error(  # noqa: TRY400 - the mistakes say it all, the trace nothing
+            "the configuration cannot be used",
+            extra={"fields": {"mistakes": [str(mistake) for mistake in error.mistakes]}},
+        )
         return CANNOT_START
     return 0
 

@@ -155,6 +155,18 @@ def test_a_new_alias_serves_as_soon_as_the_file_is_saved(serve: Callable[[], Ser
         assert model == "one"
 
 
+def test_a_gateway_that_dies_beside_a_bad_file_starts_with_the_last_good_one(
+    serve: Callable[[], Served],
+) -> None:
+    served = serve()
+    served.ask()
+    served.path.write_text("models: {one: {target: []}}")
+    served.until(message="the new configuration is refused, the old one goes on")
+    os.kill(served.pid("gw-0"), signal.SIGKILL)
+    served.until(child="gw-0", message="gw-0 started")
+    assert served.ask()
+
+
 def test_nobody_is_left_when_the_supervisor_is_killed(serve: Callable[[], Served]) -> None:
     served = serve()
     served.ask()

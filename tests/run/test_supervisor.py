@@ -28,14 +28,17 @@ def test_children_are_told_what_they_need(supervise: Supervise, tmp_path: Path) 
     port = running.lines[-1]["sidecars"]["sim"]
 
     path = str(tmp_path / "tidegate.yaml")
-    assert words["gateway"][:5] == ["--config", path, "--worker", "gw-0", "--fd"]
-    assert words["control"] == ["--config", path]
+    copy = words["gateway"][3]
+    assert words["gateway"][:7] == [
+        "--config", path, "--copy", copy, "--worker", "gw-0", "--fd",
+    ]  # fmt: skip
+    assert words["control"] == ["--config", path, "--copy", copy]
     assert words["simulated"][:2] == ["--port", str(port)]
 
 
 def test_each_worker_has_a_name_of_its_own(supervise: Supervise) -> None:
     running = supervise(PLAIN.replace("port: 0, drain", "port: 0, workers: 2, drain"))
-    seen = {running.until(child="gateway", event="up")["words"][3] for _ in range(2)}
+    seen = {running.until(child="gateway", event="up")["words"][5] for _ in range(2)}
     assert seen == {"gw-0", "gw-1"}
 
 

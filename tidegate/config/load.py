@@ -21,15 +21,18 @@ from tidegate.config.surroundings import Surroundings
 _VERSION_DIGITS = 12
 
 
-def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
+def load(
+    path: Path, environ: Mapping[str, str] = os.environ, *, copy: Path | None = None
+) -> Config:
     """The configuration in the file `path`, secrets resolved against `environ`.
 
-    Relative paths in it are taken from the file's own directory.
+    Relative paths in it are taken from the file's own directory. With `copy`, the text is read from
+    there, and all else is as if it had been read from `path`.
 
     Raises:
         ConfigError: with all mistakes, in the order of the file.
     """
-    source = read(_text(path), str(path))
+    source = read(_text(copy or path), str(path))
     if source.value is None and source.mistakes:
         raise ConfigError(source.mistakes)
     document = cast("object", {} if source.value is None else source.value)
@@ -46,6 +49,20 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     if config is None or mistakes:
         raise ConfigError(sorted(set(mistakes), key=lambda each: (each.line, each.column)))
     config.remember(path.absolute(), _version(document))
+    return config
+
+
+def adopt(path: Path, copy: Path) -> Config:
+    """Load the file `path` and, if it is good, keep just what was loaded as `copy`, atomically.
+
+    Raises: `ConfigError`; `copy` is what it was then.
+    """
+    candidate = copy.with_name(f"{copy.name}.new")
+    text = _text(path)
+    candidate.touch(mode=0o600)
+    candidate.write_text(text)
+    config = load(path, copy=candidate)
+    candidate.replace(copy)
     return config
 
 

@@ -17,10 +17,11 @@ def main() -> int:
     """Read the configuration and run; return the exit code."""
     parser = argparse.ArgumentParser(prog="tidegate.control", description=__doc__)
     parser.add_argument("--config", type=Path, default=Path("tidegate.yaml"))
+    parser.add_argument("--copy", type=Path, help="where to read the configuration instead")
     arguments = parser.parse_args()
     end_with_parent()
     try:
-        config = load(arguments.config)
+        config = load(arguments.config, copy=arguments.copy)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return CANNOT_START

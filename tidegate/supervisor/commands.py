@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,14 @@ SIDECARS_VARIABLE = "TIDEGATE_SIDECARS"
 """JSON object: provider name to the loopback port of its process. Given to every child."""
 
 Command = tuple[str, ...]
+
+_AT_START = {
+    "server": ("host", "port", "workers", "tls", "header_limit", "read_timeout", "keepalive"),
+    "control": ("host", "port"),
+    "spool": ("directory", "segment", "pending_limit"),
+    "log": ("level",),
+}
+"""What a process takes from the configuration when it starts, and never again."""
 
 
 def module_command(name: str) -> Command:
@@ -61,14 +70,18 @@ def sidecars(config: Config, commands: Commands) -> list[Sidecar]:
     return found
 
 
-def gateway(commands: Commands, path: Path, worker: str, fd: int) -> Command:
-    """The command of one gateway worker that accepts from the listening socket `fd`."""
-    return (*commands.gateway, *_spelled({"config": path, "worker": worker, "fd": fd}))
+def gateway(commands: Commands, path: Path, copy: Path, worker: str, fd: int) -> Command:
+    """The command of one gateway worker that accepts from the listening socket `fd`.
+
+    It reads the configuration from `copy`, which always is a good one.
+    """
+    options = {"config": path, "copy": copy, "worker": worker, "fd": fd}
+    return (*commands.gateway, *_spelled(options))
 
 
-def control(commands: Commands, path: Path) -> Command:
+def control(commands: Commands, path: Path, copy: Path) -> Command:
     """The command of the control process."""
-    return (*commands.control, *_spelled({"config": path}))
+    return (*commands.control, *_spelled({"config": path, "copy": copy}))
 
 
 def free_port() -> int:
@@ -80,12 +93,14 @@ def free_port() -> int:
 
 def needs_restart(running: Config, wanted: Config) -> list[str]:
     """The settings that differ and that only a restart of `tidegate serve` brings in."""
-    settings = ("host", "port", "workers")
     changed = [
-        f"server.{name}"
-        for name in settings
-        if getattr(running.server, name) != getattr(wanted.server, name)
+        f"{section}.{name}"
+        for section, names in _AT_START.items()
+        for name in names
+        if getattr(getattr(running, section), name) != getattr(getattr(wanted, section), name)
     ]
+    if running.store != wanted.store:
+        changed.append("store")
     before, after = _beside(running), _beside(wanted)
     names = sorted(before.keys() | after.keys())
     return changed + [f"providers.{n}" for n in names if before.get(n) != after.get(n)]
@@ -115,7 +130,7 @@ def _simulated_options(provider: SimulatedProvider) -> dict[str, object]:
     return options
 
 
-def _spelled(options: dict[str, object]) -> Command:
+def _spelled(options: Mapping[str, object]) -> Command:
     """`{"port": 1}` as `("--port", "1")`; what is None is left out."""
     words: list[str] = []
     for name, value in options.items():

@@ -7,21 +7,24 @@ its queue while a worker is started again. The supervisor itself never touches a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import logging
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tidegate.clock import Clock, SystemClock
-from tidegate.config.load import load
+from tidegate.config.load import adopt
 from tidegate.config.mistakes import ConfigError
 from tidegate.config.model import Config
 from tidegate.logs import configure
+from tidegate.net.listen import listen
 from tidegate.parent import child_environment, end_with_parent
 from tidegate.supervisor import commands as plan
 from tidegate.supervisor.child import Backoff, Child
@@ -30,8 +33,6 @@ from tidegate.supervisor.watch import changes
 
 BAD_CONFIGURATION = 2
 """Exit code: what was asked for cannot be served; the message says what to change."""
-
-_BACKLOG = 2048
 
 _log = logging.getLogger("tidegate.supervisor")
 
@@ -61,16 +62,22 @@ def run(
     """
     end_with_parent()
     path = config_path.resolve()
-    config = load(path)
-    configure(config.log.level)
-    try:
-        listener = listen(config.server.host, config.server.port if port is None else port)
-    except OSError as error:
-        _log.error("%s", _why_not(error, config.server.host, port or config.server.port))
-        return BAD_CONFIGURATION
-    with listener:
+    with contextlib.ExitStack() as stack:
+        # Children read a copy, so that what was good when it was checked is what they start with
+        # whenever they are started again.
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-"))
+        copy = Path(directory) / path.name
+        config = adopt(path, copy)
+        configure(config.log.level)
+        host, wanted = config.server.host, config.server.port if port is None else port
+        try:
+            listener = stack.enter_context(listen(host, wanted))
+        except OSError as error:
+            _log.error("%s", _why_not(error, host, wanted))
+            return BAD_CONFIGURATION
         supervisor = Supervisor(
             path,
+            copy,
             config,
             listener,
             commands=commands or Commands(),
@@ -81,32 +88,13 @@ def run(
         return asyncio.run(supervisor.serve())
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket that child processes may inherit.
-
-    Raises: `OSError` when the address is taken, not ours or not allowed.
-    """
-    family, _, _, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
 class Supervisor:
     """Every child of one configuration."""
 
     def __init__(
         self,
         path: Path,
+        copy: Path,
         config: Config,
         listener: socket.socket,
         *,
@@ -116,6 +104,7 @@ class Supervisor:
         clock: Clock,
     ) -> None:
         self._path = path
+        self._copy = copy
         self._started_with = config
         self._config = config
         self._listener = listener
@@ -141,9 +130,9 @@ class Supervisor:
         fd = listener.fileno()
         workers = [f"gw-{number}" for number in range(config.server.workers)]
         self._sidecars = [child(each.provider, each.command) for each in beside]
-        self._control = child("control", plan.control(commands, path))
+        self._control = child("control", plan.control(commands, path, copy))
         self._gateways = [
-            child(worker, plan.gateway(commands, path, worker, fd), fd) for worker in workers
+            child(worker, plan.gateway(commands, path, copy, worker, fd), fd) for worker in workers
         ]
 
     @property
@@ -203,7 +192,7 @@ class Supervisor:
     def _reload(self, *, asked: bool = True) -> None:
         """Let the children take the new file, if it is a good one and anything in it changed."""
         try:
-            wanted = load(self._path)
+            wanted = adopt(self._path, self._copy)
         except ConfigError as error:
             mistakes = [str(mistake) for mistake in error.mistakes]
             _log.error(
