@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -239,3 +239,25 @@ async def test_no_bad_end_leaves_a_request_behind_under_concurrency(gateway: Gat
     assert len(records) == len({record.request_id for record in records}) == 120
     assert gateway.live._house.in_flight == 0
     await upstream_has(gateway, 0)
+
+
+async def test_streams_share_a_connection_to_the_provider(gateway: Gateway) -> None:
+    for _ in range(5):
+        answer = await gateway.raw(ask("assistant", stream=True))
+        assert dechunked(answer).endswith(DONE)
+    provider = cast("Any", gateway.live._house.rooms.providers["sim"])
+    assert len(provider._pool._open) == 1
+
+
+async def test_a_cut_with_one_of_two_choices_finished_is_a_failure(gateway: Gateway) -> None:
+    body = json.dumps(
+        {
+            "model": "sim/sim-1+truncate:1",
+            "n": 2,
+            "stream": True,
+            "messages": [{"role": "user", "content": "Hello"}],
+        }
+    ).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nhost: g\r\nconnection: close\r\n"
+    await gateway.raw(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    assert (await gateway.record()).error_code == "upstream_cut"

@@ -183,7 +183,6 @@ async def relay(
     """
     headers = [*upstream.facts.headers, (b"x-tidegate-target", choice.header)]
     if not call.stream:
-        exchange.count(first)
         return Ending(200, [*headers, JSON], first)
     exchange.start(200, [*headers, EVENTS, NO_CACHE])
     data, last, longest_gap_s = first, perf_counter(), 0.0
@@ -223,7 +222,9 @@ async def settle(rooms: Rooms, exchange: Exchange, ending: Ending | None) -> Non
     record = exchange.record
     record.duration_ms = exchange.elapsed_ms()
     record.status = ending.status if ending is not None else CALLER_GONE_STATUS
-    if ending is None and record.error is None:
+    if ending is not None:
+        exchange.count(ending.body)
+    elif record.error is None:
         record.outcome = "client_gone"
     if exchange.keep:
         record.response_body = exchange.kept()

@@ -172,6 +172,20 @@ class Response:
             self._connection.fail(_closed())
         self._chunks.clear()
 
+    def leave(self, wait_s: float) -> None:
+        """Be done with it, but let its end come for another `wait_s`, so that its connection lives.
+
+        For a reader who knows from the body itself that there is no more of it.
+        """
+        connection = self._connection
+        self._chunks.clear()
+        self._buffered_bytes = 0
+        if connection is not None:
+            self._deadline = min(self._deadline, self._loop.time() + wait_s)
+            connection.watch(self._deadline)
+            if connection.paused:
+                connection.resume()
+
     def _take(self) -> bytes:
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -36,6 +36,7 @@ GOOD = 200
 EVENTS, JSON = b"text/event-stream", b"application/json"
 ANSWER_LIMIT_BYTES = 64 << 20
 ERROR_LIMIT_BYTES = 64 << 10
+END_WAIT_S = 1.0
 MESSAGE_LIMIT = 1_000
 
 _REFUSALS = frozenset({400, 404, 409, 413, 422})
@@ -125,7 +126,8 @@ class OpenAIProvider:
             )
         facts = Facts(headers=[pair for pair in response.headers if pair[0] in _PASSED_ON])
         if call.stream:
-            return OpenAIStream(response, facts, wants_usage=call.wants_usage)
+            choices = call.body.get("n") or 1
+            return OpenAIStream(response, facts, wants_usage=call.wants_usage, choices=choices)
         return OpenAIBody(response, facts, wire=call.wire)
 
     async def close(self) -> None:
@@ -228,11 +230,14 @@ def _usage(usage: _Usage) -> Usage:
 class OpenAIStream:
     """A streamed answer: events pass through as they came, `[DONE]` is kept for the gateway."""
 
-    def __init__(self, response: Response, facts: Facts, *, wants_usage: bool) -> None:
+    def __init__(
+        self, response: Response, facts: Facts, *, wants_usage: bool, choices: int
+    ) -> None:
         self.facts = facts
         self._response = response
         self._events = SseDecoder()
         self._wants_usage = wants_usage
+        self._unfinished = choices
         self._done = False
         self._failure: UpstreamError | None = None
 
@@ -244,7 +249,7 @@ class OpenAIStream:
             data = await self._response.read()
             if not data:
                 self._events.close()
-                if self.facts.finish_reason is None:
+                if self._unfinished > 0:
                     raise UpstreamCut("The provider's stream ended before the answer did.")
                 self._done = True
                 break
@@ -277,7 +282,11 @@ class OpenAIStream:
 
     def close(self) -> None:
         """See `Answer.close`."""
-        self._response.close()
+        if self._done:
+            # The end of the body comes right behind `[DONE]`; waiting for it keeps the connection.
+            self._response.leave(END_WAIT_S)
+        else:
+            self._response.close()
 
     def _passes(self, data: bytes) -> bool:
         """Learn from one event; say whether the caller gets it."""
@@ -302,6 +311,7 @@ class OpenAIStream:
             if choice.finish_reason is not None:
                 facts.finish_reason = choice.finish_reason
                 facts.content = True
+                self._unfinished -= 1
             elif not facts.content:
                 facts.content = bool(choice.text) or _has_content(choice.delta)
         # The usage chunk is the one without choices; other choiceless chunks (a content filter's
