@@ -141,6 +141,13 @@ class Unavailable(TidegateError):
     remedy = "Try again after `retry-after`; the operator finds the reason in the log."
 
 
+class NoTarget(Unavailable):
+    """Every target of the model is resting after failures."""
+
+    code = "no_target_available"
+    remedy = "Try again after `retry-after`, or let the operator add a fallback."
+
+
 class Draining(Unavailable):
     """The gateway is shutting down and takes no new requests."""
 
@@ -155,6 +162,8 @@ class UpstreamError(TidegateError):
     code = "upstream_error"
     retryable = True
     elsewhere = True
+    spare: bool = False
+    """Whether another account or replica of the same target is free: no pause is needed then."""
     remedy = "Try again; if it goes on, look at the provider's status and `tidegate log --errors`."
 
 
@@ -169,6 +178,32 @@ class UpstreamRefused(UpstreamError):
     upstream_code: str | None = None
     """The provider's own code, which clients know (`context_length_exceeded`): passed on."""
     remedy = "Correct the request as the message says."
+
+
+class ContextOverflow(UpstreamRefused):
+    """The conversation is longer than the model's context window."""
+
+    code = "context_length_exceeded"
+    remedy = (
+        "Send a shorter conversation, or let the operator set `on_context_overflow` on the alias."
+    )
+
+
+class ContentFiltered(UpstreamRefused):
+    """The provider's content filter stopped the request or the answer."""
+
+    code = "content_filter"
+    remedy = "Change the request, or let the operator set `on_content_filter` on the alias."
+
+
+class Unsupported(UpstreamError):
+    """The target's format has no word for something that was asked (`unsupported: error`)."""
+
+    status = 400
+    code = "unsupported_by_target"
+    type = "invalid_request_error"
+    retryable = False
+    remedy = "Leave the field out, or let the operator set `unsupported: drop` on the alias."
 
 
 class UpstreamDenied(UpstreamError):

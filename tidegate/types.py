@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from tidegate.errors import UpstreamError
+
 
 class Principal(Struct, frozen=True):
     """Who asks. `models` are the alias patterns the key may use; None is all of them."""
@@ -78,6 +80,8 @@ class Call(Struct, frozen=True):
     stream: bool
     wants_usage: bool
     """Whether the caller asked for the usage chunk at the end of a stream."""
+    forward: tuple[tuple[bytes, bytes], ...] = ()
+    """The caller's own headers that a provider of the same format gets too (`anthropic-beta`)."""
 
 
 class Usage(Struct, frozen=True):
@@ -104,12 +108,16 @@ class Facts(Struct):
     chunks: int = 0
     headers: list[tuple[bytes, bytes]] = []
     """Upstream headers that matter to the caller, to be passed on."""
+    dropped: tuple[str, ...] = ()
+    """What of the request the target's format could not say."""
 
 
 class Answer(Protocol):
     """An upstream that has begun to answer."""
 
     facts: Facts
+    last: bytes
+    """What closes the answer, in the caller's format; known once `read` has given the end."""
 
     async def read(self) -> bytes:
         """The next bytes for the caller in its wire format; empty at the good end.
@@ -123,6 +131,9 @@ class Answer(Protocol):
         """Let the next reads wait `wait_s` seconds at most for bytes."""
         ...
 
-    def close(self) -> None:
-        """Free the connection; one with an unread rest is closed, which cancels the upstream."""
+    def close(self, error: UpstreamError | None = None) -> None:
+        """Free the connection; one with an unread rest is closed, which cancels the upstream.
+
+        `error` is the failure that ended it, if one did; repeated calls change nothing.
+        """
         ...
