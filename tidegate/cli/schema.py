@@ -9,16 +9,19 @@ import click
 from tidegate.config.schema import json_schema
 
 
-@click.command
+HELP = """Print the configuration's JSON schema, for editors.
+
+\b
+    tidegate schema > tidegate.schema.json
+
+and in the first lines of tidegate.yaml:
+
+\b
+    # yaml-language-server: $schema=tidegate.schema.json
+"""
+
+
+@click.command(help=HELP)
 def schema() -> None:
-    r"""Print the configuration's JSON schema, for editors.
-
-    \b
-        tidegate schema > tidegate.schema.json
-
-    and in the first lines of tidegate.yaml:
-
-    \b
-        # yaml-language-server: $schema=tidegate.schema.json
-    """
+    """Print the configuration's JSON schema."""
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
