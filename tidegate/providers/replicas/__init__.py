@@ -11,6 +11,7 @@ worked out when `pick` passes them, not on every request.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from tidegate.errors import (
     UpstreamRefused,
 )
 from tidegate.providers.replicas.balance import BALANCES
+from tidegate.providers.replicas.probes import watch
 from tidegate.providers.replicas.replica import FAILED_S, Health, Replica, ReplicaState
 from tidegate.types import Call
 
@@ -55,6 +57,7 @@ class Replicas:
         self._usable = self.all
         self._next_change_s = math.inf
         self._most_out = max(1, int(len(self.all) * self.health.max_ejected))
+        self._watching: list[asyncio.Task[None]] = []
 
     def pick(self, call: Call, now_s: float, draw: float, avoid: Replica | None = None) -> Replica:
         """The replica to ask; `draw` in [0, 1) is the chance in it.
@@ -77,14 +80,10 @@ class Replicas:
             each is not but and each.usable(now_s) for each in self.all
         )
 
-    def begin(self, replica: Replica) -> None:
-        """A request is sent to `replica`; `ended` must follow, however it ends."""
-        replica.outstanding += 1
-
     def ended(
         self, replica: Replica, error: UpstreamError | None, latency_s: float | None, now_s: float
     ) -> None:
-        """A request has ended at `now_s`, well or with `error`.
+        """A request that `Replica.begin` began has ended at `now_s`, well or with `error`.
 
         `latency_s` is the time until the head of the answer (or its first content) was in, None if
         it never was. Neither an error nor a latency is a caller that left before: it says nothing.

@@ -108,6 +108,10 @@ class Replica:
         self._average_s = 0.0
         self._observed_s = -math.inf
 
+    def begin(self) -> None:
+        """A request is sent to it; `Replicas.ended` must follow, however that ends."""
+        self.outstanding += 1
+
     def usable(self, now_s: float) -> bool:
         """Whether it is to be asked, if there is a choice."""
         return not self.down and now_s >= self.ejected_until_s
