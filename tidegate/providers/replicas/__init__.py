@@ -59,6 +59,26 @@ class Replicas:
         self._most_out = max(1, int(len(self.all) * self.health.max_ejected))
         self._watching: list[asyncio.Task[None]] = []
 
+    def start(self) -> None:
+        """Begin to probe, if there is a path to probe and a choice to be made by it."""
+        path = self.health.probe
+        if path is not None and self._only is None and not self._watching:
+            loop = asyncio.get_running_loop()
+            self._watching = [loop.create_task(watch(self, each, path)) for each in self.all]
+
+    async def close(self) -> None:
+        """End the probes, close every connection."""
+        for task in self._watching:
+            task.cancel()
+        for ended in await asyncio.gather(*self._watching, return_exceptions=True):
+            if isinstance(ended, Exception):  # a bug of ours: nothing is lost but the probes
+                log.error("probing ended early", exc_info=ended)
+        self._watching.clear()
+        for replica in self.all:
+            await replica.pool.close()
+            if replica.probe_pool is not replica.pool:
+                await replica.probe_pool.close()
+
     def pick(self, call: Call, now_s: float, draw: float, avoid: Replica | None = None) -> Replica:
         """The replica to ask; `draw` in [0, 1) is the chance in it.
 
