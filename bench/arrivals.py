@@ -91,8 +91,7 @@ class _Caller:
             pause_s = next_s - time.perf_counter() if number < self._seen.due else 0.1
             if pause_s > 0:
                 select.select([self._epoll], [], [], pause_s)
-            for descriptor, _ in self._epoll.poll(0):
-                self._receive(self._busy[descriptor])
+            self._hear(0)
 
     def run_closed(self, connections: int, seconds: float) -> None:
         """Ask again as soon as an answer is in."""
@@ -102,8 +101,7 @@ class _Caller:
             self._waiting.extend([now_s] * missing)
             self._seen.due += missing
             self._send()
-            for descriptor, _ in self._epoll.poll(0.1):
-                self._receive(self._busy[descriptor])
+            self._hear(0.1)
 
     def _send(self) -> None:
         while self._waiting:
@@ -129,6 +127,19 @@ class _Caller:
         line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._epoll.register(line.socket, select.EPOLLIN)
         return line
+
+    def _hear(self, wait_s: float) -> None:
+        for descriptor, _ in self._epoll.poll(wait_s):
+            line = self._busy.get(descriptor)
+            if line is not None:
+                self._receive(line)
+                continue
+            # A server closes a connection that rests; that is no error of a request.
+            resting = [each for each in self._free if each.socket.fileno() == descriptor]
+            for each in resting:
+                self._free.remove(each)
+                self._epoll.unregister(each.socket)
+                each.socket.close()
 
     def _receive(self, line: _Line) -> None:
         try:

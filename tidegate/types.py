@@ -7,6 +7,7 @@ about ten times as much to make.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -43,6 +44,10 @@ class Target(Struct, frozen=True):
     weight: int = 1
     output_default: int | None = None
     output_max: int | None = None
+    alias: str = ""
+    """The alias it stands in: whose terms say how its failures are met."""
+    unsupported: str = "drop"
+    """What happens to a field that the target's format has no word for: `drop` or `error`."""
 
     @property
     def name(self) -> str:
@@ -59,6 +64,31 @@ class Choice(Struct, frozen=True):
     reason: str
     header: bytes
     """`name` as a header's value."""
+    why: bytes
+    """`reason` as a header's value."""
+
+
+class Terms(Struct, frozen=True):
+    """How an alias meets failures, as far as the gateway's stations need to know.
+
+    The chains are what is tried instead of the rest of the plan when that failure is met; empty
+    ones change nothing.
+    """
+
+    on_overflow: tuple[Choice, ...] = ()
+    on_filter: tuple[Choice, ...] = ()
+    on_malformed: tuple[Choice, ...] = ()
+    truncate: bool = False
+    check: bool = True
+    """Whether tool arguments and JSON answers are checked against what was asked for."""
+    repairs: int = 0
+    hold: bool = False
+    """Whether a stream that is to be checked is held back until it is complete."""
+    degraded: str | None = None
+    """What is answered when nothing else could."""
+    hedged: bool = False
+    held_bytes: int = 256 << 10
+    """How much an answer may send before its first content."""
 
 
 class Plan(Struct, frozen=True):
@@ -69,6 +99,7 @@ class Plan(Struct, frozen=True):
     total_s: float
     bodies: str = "metadata"
     """What of prompt and answer the record keeps: `none`, `metadata` or `full`."""
+    terms: Terms = Terms()
 
 
 class Call(Struct, frozen=True):
@@ -82,6 +113,24 @@ class Call(Struct, frozen=True):
     """Whether the caller asked for the usage chunk at the end of a stream."""
     forward: tuple[tuple[bytes, bytes], ...] = ()
     """The caller's own headers that a provider of the same format gets too (`anthropic-beta`)."""
+    avoid: object = None
+    """The replica that has just failed it, if it is tried again."""
+
+
+def allowed(patterns: tuple[str, ...], *names: str) -> bool:
+    """Whether one of `names` is, or matches, one of `patterns`, in which `*` is anything."""
+    return any(
+        name == pattern or ("*" in pattern and wildcard(pattern, name) is not None)
+        for pattern in patterns
+        for name in names
+    )
+
+
+def wildcard(pattern: str, name: str) -> str | None:
+    """What the `*` of `pattern` stands for in `name`; None when it does not match."""
+    head, _, tail = pattern.partition("*")
+    fits = len(name) > len(head) + len(tail) and name.startswith(head) and name.endswith(tail)
+    return name[len(head) : len(name) - len(tail)] if fits else None
 
 
 class Usage(Struct, frozen=True):
@@ -116,6 +165,8 @@ class Answer(Protocol):
     """An upstream that has begun to answer."""
 
     facts: Facts
+    ended: Callable[[UpstreamError | None], None] | None
+    """Called once by `close`; whoever opened it sets it."""
     last: bytes
     """What closes the answer, in the caller's format; known once `read` has given the end."""
 

@@ -35,8 +35,13 @@ models:
   "sim/*":
     targets: [{{provider: sim, model: "*"}}]
     timeout: {{first_token: 300ms, idle: 300ms, total: 2s}}
-  dead: {{targets: [{{provider: dead, model: none}}]}}
-  covered: {{targets: [{{provider: dead, model: none}}], fallback: [assistant]}}
+    retry: {{attempts: 1}}
+    breaker: null
+  dead: {{targets: [{{provider: dead, model: none}}], retry: {{attempts: 1}}}}
+  covered:
+    targets: [{{provider: dead, model: none}}]
+    fallback: [assistant]
+    retry: {{attempts: 1}}
   full:
     targets: [{{provider: sim, model: sim-1}}]
     records: {{bodies: full}}
@@ -44,6 +49,8 @@ models:
     targets: [{{provider: sim, model: "*"}}]
     fallback: [again]
     timeout: {{first_token: 200ms}}
+    retry: {{attempts: 1}}
+    breaker: null
   again: {{targets: [{{provider: sim, model: sim-1}}]}}
   bounded:
     targets: [{{provider: sim, model: sim-1+echo}}]

@@ -108,8 +108,7 @@ def _fallbacks(document: Document) -> Iterator[Finding]:
     for name, alias in models.items():
         if "*" in name[:-1]:
             yield Finding(("models", name), "may have `*` only at its end", at_key=True)
-        for index, other in _texts(alias.get("fallback")):
-            path: YamlPath = ("models", name, "fallback", index)
+        for path, other in _successors(name, alias):
             if other not in _section(document.get("models")):
                 yield Finding(
                     path,
@@ -120,6 +119,21 @@ def _fallbacks(document: Document) -> Iterator[Finding]:
             elif other.endswith("*") and not name.endswith("*"):
                 yield Finding(path, f"`{other}` stands for many names, so it cannot take over here")
     yield from _circles(models)
+
+
+_CHAINS = ("on_context_overflow", "on_content_filter", "on_malformed")
+
+
+def _successors(name: str, alias: Document) -> Iterator[tuple[YamlPath, str]]:
+    """The aliases that may take over from `alias`, and where each is named."""
+    for index, other in _texts(alias.get("fallback")):
+        yield ("models", name, "fallback", index), other
+    for chain in _CHAINS:
+        written = alias.get(chain)
+        for index, other in _texts(written):
+            yield ("models", name, chain, index), other
+        for index, other in _texts(_section(written).get("fallback")):
+            yield ("models", name, chain, "fallback", index), other
 
 
 def _circles(models: Mapping[str, Document]) -> Iterator[Finding]:

@@ -9,10 +9,11 @@ resolved here too, so that nobody merges anything later. Rules between sections 
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar, cast
 
 from pydantic import (
     Field,
@@ -28,7 +29,7 @@ from tidegate.config.provider import Provider
 from tidegate.config.secrets import Secret
 from tidegate.config.settings import Name, Port, Settings, required, setting
 from tidegate.config.surroundings import AnyPath, ExistingFile, refusal, surroundings
-from tidegate.config.units import Duration, PerMillion, Size, Wait
+from tidegate.config.units import Duration, PerMillion, Share, Size, Span, Wait, parse_duration
 
 Bodies = Literal["none", "metadata", "full"]
 
@@ -163,6 +164,125 @@ class OutputTokens(Settings):
     )
 
 
+class Retry(Settings):
+    """When a failed try is made again at the same target."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] = setting(
+        3, "Tries at one target at most, the first one included."
+    )
+    backoff: Span = setting(
+        "200ms..5s", "Longest pause before the first new try, which doubles up to the second."
+    )
+    budget: Share = setting(
+        "10%", "New tries for each first one at most, so that an outage does not multiply load."
+    )
+
+
+class Breaker(Settings):
+    """When a failing target is left alone for a while."""
+
+    failures: Annotated[int, Field(ge=1, le=10_000)] = setting(
+        5, "Failures in a row after which the target rests."
+    )
+    share: Share = setting("50%", "Share of failures within the window after which it rests.")
+    window: Wait = setting("30s", "The window that the share is counted over.")
+    min_requests: Annotated[int, Field(ge=1, le=100_000)] = setting(
+        20, "Requests within the window below which the share says nothing."
+    )
+    cooldown: Wait = setting("10s", "How long it rests; twice as long each time it fails again.")
+    max_cooldown: Wait = setting("5m", "How long it rests at most.")
+    probes: Annotated[int, Field(ge=1, le=100)] = setting(
+        1, "Requests at a time that find out whether it has recovered."
+    )
+
+
+class Hedge(Settings):
+    """When a second target is asked because the first is slow."""
+
+    after: str = setting(
+        "p95", "Time without a first token: a percentile of the target's recent times, or a wait."
+    )
+    least: Wait = setting("100ms", "Shortest time to wait, whatever the percentile says.")
+    max_share: Share = setting("5%", "Requests that may be hedged at most.")
+    max_cost: Share = setting("5%", "Cost that hedging may add at most.")
+
+    @field_validator("after")
+    @classmethod
+    def _is_a_percentile_or_a_wait(cls, value: str) -> str:
+        if not re.fullmatch(r"p[1-9]\d?", value):
+            try:
+                parse_duration(value)
+            except ValueError as error:
+                raise refusal(
+                    "is neither a percentile nor a duration", allowed=("p95", "800ms")
+                ) from error
+        return value
+
+    @property
+    def percentile(self) -> float | None:
+        """The percentile as a share, if it is one."""
+        return int(self.after[1:]) / 100 if self.after.startswith("p") else None
+
+    @property
+    def after_s(self) -> float | None:
+        """The wait in seconds, if it is one."""
+        return None if self.after.startswith("p") else parse_duration(self.after)
+
+
+Names = Annotated[tuple[Name, ...], Field(strict=False)]
+
+
+class Elsewhere(Settings):
+    """Where to go on when a particular kind of failure was met; may be written as a list."""
+
+    fallback: Names = setting((), "Aliases to try in turn.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_list(cls, value: object) -> object:
+        if isinstance(value, list):
+            return {"fallback": cast("list[object]", value)}
+        return value
+
+
+class OnOverflow(Elsewhere):
+    """What to do when the conversation is too long for the model; may be written as a list."""
+
+    truncate: Literal["none", "oldest"] = setting(
+        "none", "Whether to leave out the oldest turns (never instructions) and try again."
+    )
+
+
+class OnMalformed(Elsewhere):
+    """What to do with an answer that is not what was asked for; may be written as a list."""
+
+    check: bool = setting(
+        True, "Whether tool arguments and JSON answers are checked against what was asked for."
+    )
+    repairs: Annotated[int, Field(ge=0, le=5)] = setting(
+        0, "How often the model is told its mistake and asked again."
+    )
+    streams: Literal["pass", "hold"] = setting(
+        "pass",
+        "`hold` keeps streams whose format is checked back until they are complete; `pass` lets "
+        "them through unchecked.",
+    )
+
+
+class Degraded(Settings):
+    """What is answered when nothing else could."""
+
+    text: str | None = setting(
+        None, "Text to answer with, as if the model had said it; an error if not given."
+    )
+
+
+class Commit(Settings):
+    """How long an answer may go on without content before the next target is tried."""
+
+    bytes: Size = setting("256KiB", "Most bytes that are held back.")
+
+
 class Alias(Settings):
     """A model name that callers ask for."""
 
@@ -170,8 +290,27 @@ class Alias(Settings):
     targets: Annotated[tuple[Target, ...], Field(strict=False, min_length=1)] = required(
         "Provider's models that may answer, chosen by weight."
     )
-    fallback: Annotated[tuple[Name, ...], Field(strict=False)] = setting(
-        (), "Aliases to try in turn when no target of this one could answer."
+    fallback: Names = setting((), "Aliases to try in turn when no target of this one could answer.")
+    on_context_overflow: OnOverflow = setting(
+        {}, "Where to go on when the conversation is too long for the model."
+    )
+    on_content_filter: Elsewhere = setting(
+        {}, "Where to go on when a provider's content filter stops the answer."
+    )
+    on_malformed: OnMalformed = setting(
+        {}, "What to do with an answer that is not what was asked for."
+    )
+    degraded: Degraded = setting({}, "What is answered when nothing else could.")
+    retry: Retry = setting({}, "When a failed try is made again at the same target.")
+    breaker: Breaker | None = setting(
+        {}, "When a failing target is left alone for a while; `null` for never."
+    )
+    hedge: Hedge | None = setting(
+        None, "When a second target is asked because the first is slow; never if not given."
+    )
+    commit: Commit = setting({}, "How much is held back before the first content.")
+    unsupported: Literal["drop", "error"] = setting(
+        "drop", "Whether fields that a target's format has no word for are dropped or refused."
     )
     output_tokens: OutputTokens = setting({}, "How long answers may be.")
     allow_floating: bool = setting(

@@ -3,6 +3,8 @@
     Duration  float seconds                                 "200ms", "1m30s"
     Size      int bytes                                     "32MiB"
     Price     int nano-dollars per million tokens, exact    "$0.15/M"
+    Share     float, 1.0 is the whole                       "10%"
+    Span      two durations in seconds, the shorter first   "200ms..5s"
 
 A number without a unit is refused, because whoever reads it would have to guess.
 """
@@ -25,6 +27,8 @@ DURATION_PATTERN = (
     rf"^(?=\d)(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?$"
 )
 SIZE_PATTERN = rf"^{_NUMBER}(?:B|KB|MB|GB|KiB|MiB|GiB)$"
+SHARE_PATTERN = r"^\d{1,3}(?:\.\d{1,6})?%$"
+SPAN_PATTERN = rf"^{DURATION_PATTERN[1:-1]}\.\.{DURATION_PATTERN[1:-1]}$"
 PRICE_PATTERN = r"^\$\d{1,9}(?:\.\d{1,9})?/(?:M|K)$"
 
 _DURATION_PART = re.compile(rf"({_NUMBER})(ms|[dhms])")
@@ -48,6 +52,8 @@ _TOKENS_PER_MILLION = {"M": 1, "K": 1000}
 
 _DURATION_FORMS = ("200ms", "2s", "1m30s", "1h")
 _SIZE_FORMS = ("512B", "16KiB", "32MiB", "1GiB", "10MB")
+_SHARE_FORMS = ("10%", "0.5%", "100%")
+_SPAN_FORMS = ("200ms..5s", "1s..1m")
 _PRICE_FORMS = ("$0.15/M (per million tokens)", "$0.002/K (per thousand)")
 
 _SPELT_DURATIONS = {
@@ -130,6 +136,24 @@ def parse_price(text: str) -> int:
     return int(Decimal(amount) * NANO) * _TOKENS_PER_MILLION[per]
 
 
+def parse_share(text: str) -> float:
+    """The part of one that `text` says: 0.1 for `10%`."""
+    if re.fullmatch(SHARE_PATTERN, text, re.ASCII) is None or Decimal(text[:-1]) > 100:  # noqa: PLR2004
+        raise refusal("is not a percentage", allowed=_SHARE_FORMS)
+    return float(Decimal(text[:-1]) / 100)
+
+
+def parse_span(text: str) -> tuple[float, float]:
+    """The two durations of `text`, in seconds."""
+    low, dots, high = text.partition("..")
+    if not dots:
+        raise refusal("is not two durations", allowed=_SPAN_FORMS)
+    span = parse_duration(low), parse_duration(high)
+    if span[0] > span[1] or span[1] <= 0:
+        raise refusal("must begin with the shorter duration", allowed=_SPAN_FORMS)
+    return span
+
+
 def _text(value: object, forms: tuple[str, ...], template: str) -> str:
     """`value` if it is text; a bare number gets the unit it lacks as the remedy."""
     if isinstance(value, str):
@@ -149,6 +173,14 @@ def _size(value: object) -> int:
 
 def _price(value: object) -> int:
     return parse_price(_text(value, _PRICE_FORMS, "${}/M"))
+
+
+def _share(value: object) -> float:
+    return parse_share(_text(value, _SHARE_FORMS, "{}%"))
+
+
+def _span(value: object) -> tuple[float, float]:
+    return parse_span(_text(value, _SPAN_FORMS, "{}s..5s"))
 
 
 def _some_time(value: float) -> float:
@@ -191,3 +223,17 @@ PerMillion = Annotated[
     WithJsonSchema(_quantity("Price", PRICE_PATTERN, "$0.15/M")),
 ]
 """Nano-dollars per million tokens."""
+
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    WithJsonSchema(_quantity("Share", SHARE_PATTERN, "10%")),
+]
+"""A part of the whole, from 0 to 1."""
+
+Span = Annotated[
+    tuple[float, float],
+    BeforeValidator(_span),
+    WithJsonSchema(_quantity("Span", SPAN_PATTERN, "200ms..5s")),
+]
+"""Two durations in seconds, the shorter first."""

@@ -11,22 +11,22 @@ from collections.abc import Callable
 from secrets import token_hex
 
 from tidegate.errors import TidegateError, UnknownModel, UnknownPath, WrongMethod
-from tidegate.gateway.exchange import JSON, Exchange
-from tidegate.gateway.openai import (
-    CHAT,
-    COMPLETIONS,
-    EMBEDDINGS,
-    Wire,
-    model_list,
-    model_one,
-)
-from tidegate.gateway.serve import Ending, Rooms, failed, serve, settle
+from tidegate.gateway.anthropic import COUNT_TOKENS, MESSAGES
+from tidegate.gateway.exchange import JSON, Ending, Exchange
+from tidegate.gateway.openai import CHAT, COMPLETIONS, EMBEDDINGS, model_list, model_one
+from tidegate.gateway.passthrough import PREFIX
+from tidegate.gateway.responses import RESPONSES
+from tidegate.gateway.serve import Rooms, failed, serve, settle
+from tidegate.gateway.wires import Wire
 from tidegate.telemetry.record import Record
 
 WIRES: dict[str, Wire] = {
     "/v1/chat/completions": CHAT,
     "/v1/completions": COMPLETIONS,
     "/v1/embeddings": EMBEDDINGS,
+    "/v1/responses": RESPONSES,
+    "/v1/messages": MESSAGES,
+    "/v1/messages/count_tokens": COUNT_TOKENS,
 }
 MODELS = "/v1/models"
 PLAIN = (b"content-type", b"text/plain; charset=utf-8")
@@ -65,6 +65,9 @@ class App:
         try:
             if wire is not None and exchange.method == b"POST":
                 await serve(rooms, wire, exchange)
+            elif path.startswith(PREFIX):
+                exchange.record.wire = "passthrough"
+                await serve(rooms, None, exchange)
             elif path in ("/healthz", "/readyz"):
                 _health(exchange, fine=self.ready or path == "/healthz")
             else:
@@ -78,7 +81,7 @@ async def _other(rooms: Rooms, exchange: Exchange, wire: Wire | None) -> None:
     try:
         ending = _look_up(rooms, exchange, wire)
     except TidegateError as error:
-        ending = failed(exchange, error)
+        ending = failed(wire, exchange, error)
         if isinstance(error, WrongMethod):
             ending.headers.append((b"allow", b"POST" if wire else b"GET"))
         await settle(rooms, exchange, ending)
@@ -89,7 +92,8 @@ def _look_up(rooms: Rooms, exchange: Exchange, wire: Wire | None) -> Ending:
     path = exchange.path
     if wire is None and path != MODELS and not path.startswith(MODELS + "/"):
         raise UnknownPath(
-            f"There is nothing at {path[:PATH_LIMIT]!r}. OpenAI's API is served below /v1."
+            f"There is nothing at {path[:PATH_LIMIT]!r}. OpenAI's and Anthropic's API are served "
+            "below /v1."
         )
     if wire is not None or exchange.method not in (b"GET", b"HEAD"):
         raise WrongMethod(f"{path[:PATH_LIMIT]} does not take {exchange.method.decode('latin-1')}.")

@@ -21,8 +21,8 @@ from typing import Protocol, cast
 import httptools
 
 from tidegate.errors import BadRequest, HeadersTooLarge, SlowBody, TidegateError
+from tidegate.formats import chat
 from tidegate.gateway.exchange import Exchange, Header, head_bytes
-from tidegate.gateway.openai import error_body
 
 log = logging.getLogger("tidegate.gateway")
 
@@ -327,7 +327,7 @@ class Edge(asyncio.Protocol):
         if last is not None:
             last.spoil(error)
             return
-        body = error_body(error)
+        body = chat.error_body(error, "")
         headers = [(b"content-type", b"application/json"), (b"x-should-retry", b"false")]
         self._transport.write(
             head_bytes(error.status, headers, length=len(body), close=True) + body

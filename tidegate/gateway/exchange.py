@@ -12,6 +12,8 @@ import time
 from typing import Protocol
 from urllib.parse import unquote
 
+from msgspec import Struct
+
 from tidegate.errors import BadRequest, BodyTooLarge, SlowBody, TidegateError
 from tidegate.telemetry.record import Record
 
@@ -28,6 +30,14 @@ _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
     for status in http.HTTPStatus
 }
+
+
+class Ending(Struct, frozen=True):
+    """What remains to be sent: all of an answer, or the end of one that has begun."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
 
 
 class CallerGone(Exception):
@@ -91,6 +101,7 @@ class Exchange:
         "path",
         "record",
         "started",
+        "target",
         "task",
         "wanted",
         "watched",
@@ -111,6 +122,8 @@ class Exchange:
         self.path = url.partition(b"?")[0].decode("latin-1")
         if "%" in self.path:
             self.path = unquote(self.path)
+        self.target = url.decode("latin-1")
+        """The path as it was sent, with its query."""
         self.headers = headers
         self.record: Record
         """Set by whoever serves it, first of all."""
@@ -288,7 +301,7 @@ def head_bytes(status: int, headers: list[Header], *, length: int | None, close:
 
     Values must be free of line breaks; whoever passes on foreign text sees to it.
     """
-    lines = [_STATUS_LINES[status]]
+    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
     for name, value in headers:
         lines += (name, b": ", value, b"\r\n")
     if length is None:
@@ -299,6 +312,11 @@ def head_bytes(status: int, headers: list[Header], *, length: int | None, close:
         lines.append(b"connection: close\r\n")
     lines.append(b"\r\n")
     return b"".join(lines)
+
+
+def header_text(text: str) -> bytes:
+    """`text` as a header's value: bounded, and nothing in it ends the line."""
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:1000]).encode()
 
 
 def _too_large(limit_bytes: int) -> BodyTooLarge:

@@ -25,52 +25,69 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
-from msgspec import Struct
-
 from tidegate.errors import (
+    BadRequest,
     DeadlineExceeded,
     Draining,
-    FirstTokenTimeout,
-    IdleTimeout,
     InternalError,
+    NoTarget,
     TidegateError,
     Unavailable,
     UpstreamError,
-    UpstreamMalformed,
+    UpstreamRateLimited,
 )
-from tidegate.gateway.exchange import JSON, CallerGone, CallerStuck, Exchange, Header
-from tidegate.gateway.openai import DONE, PARAMETERS, Wire, error_body, error_event, shown
-from tidegate.telemetry.record import Attempt, encode
-from tidegate.types import Answer, Call, Choice, Facts, Plan, Principal, Target, Usage
+from tidegate.formats.heard import HEARD
+from tidegate.gateway.attempt import Begun, Provider, attempt
+from tidegate.gateway.degrade import degraded
+from tidegate.gateway.exchange import (
+    JSON,
+    CallerGone,
+    CallerStuck,
+    Ending,
+    Exchange,
+    Header,
+    header_text,
+)
+from tidegate.gateway.passthrough import Doors, pass_through
+from tidegate.gateway.wires import PARAMETERS, Wire, shown
+from tidegate.policy.health import Health
+from tidegate.policy.retry import RetrySettings
+from tidegate.telemetry.record import encode
+from tidegate.types import Call, Choice, Facts, Plan, Principal, Target, Usage
 
 log = logging.getLogger("tidegate.gateway")
 
 STOP = "The gateway is stopping and could not finish the answer; ask again."
 EVENTS: Header = (b"content-type", b"text/event-stream")
 NO_CACHE: Header = (b"cache-control", b"no-cache")
+TIMEOUT_HEADER, TIMEOUT_DIGITS = b"x-tidegate-timeout-ms", 9
+"""What a caller may say to wait less than its alias would; never more."""
 CALLER_GONE_STATUS = 499
 """Never sent: what nginx's log made customary for a caller who left."""
 
-HELD_BYTES = 256 << 10
-"""How much an answer may send before its first content."""
 
+async def serve(rooms: Rooms, wire: Wire | None, exchange: Exchange) -> None:
+    """Answer the request of `exchange`, and leave its record.
 
-async def serve(rooms: Rooms, wire: Wire, exchange: Exchange) -> None:
-    """Answer the request of `exchange`, and leave its record."""
+    `wire` is the format of the request; with None it is handed on as it is.
+    """
     ending: Ending | None = None
     try:
-        ending = await answer(rooms, wire, exchange)
+        if wire is None:
+            ending = await hand_on(rooms, exchange)
+        else:
+            ending = await answer(rooms, wire, exchange)
     except TidegateError as error:
-        ending = failed(exchange, error)
+        ending = failed(wire, exchange, error)
     except CallerStuck:
-        failed(exchange, DeadlineExceeded("The answer was read too slowly."))
+        failed(wire, exchange, DeadlineExceeded("The answer was read too slowly."))
         exchange.abort()
     except (asyncio.CancelledError, CallerGone):
         if not exchange.gone:  # so it is a drain that ran out of time
-            ending = failed(exchange, Draining(STOP))
+            ending = failed(wire, exchange, Draining(STOP))
     except Exception:
         log.exception("bug", extra={"fields": {"request_id": exchange.record.request_id}})
-        ending = failed(exchange, InternalError("Something went wrong in the gateway."))
+        ending = failed(wire, exchange, InternalError("Something went wrong in the gateway."))
     exchange.watched = False
     await settle(rooms, exchange, ending)
     if ending is None:
@@ -94,98 +111,67 @@ async def answer(rooms: Rooms, wire: Wire, exchange: Exchange) -> Ending:
     record.key, record.team = caller.key, caller.team
 
     body = await exchange.body(rooms.body_limit_bytes, rooms.read_timeout_s)
-    call = wire.understand(body)
+    call = wire.understand(body, exchange.headers)
     record.alias, record.stream = call.model, call.stream
 
     plan = rooms.router.plan(caller, call.model, random.random())  # noqa: S311 - load balance
     note_request(exchange, call, plan, body)
 
-    exchange.deadline = rooms.loop_time() + plan.total_s
+    exchange.deadline = rooms.loop_time() + min(plan.total_s, patience_s(exchange.headers))
     exchange.watched = True
     if exchange.gone:
         raise CallerGone
-    choice, upstream, first = await attempt(rooms, exchange, call, plan)
     try:
-        return await relay(exchange, call, choice, upstream, first)
-    finally:
-        upstream.close()
-        note_answer(rooms, exchange, choice, upstream.facts)
-
-
-async def attempt(
-    rooms: Rooms, exchange: Exchange, call: Call, plan: Plan
-) -> tuple[Choice, Answer, bytes]:
-    """Try the plan's targets in turn until one has sent its first content.
-
-    Returns the choice that answers, its answer, and what it has sent so far.
-    Raises: the last tried target's `UpstreamError`.
-    """
-    record = exchange.record
-    record.gateway_ms = now_ms = exchange.elapsed_ms()
+        begun = await attempt(rooms, exchange, call, plan)
+    except (UpstreamError, NoTarget) as error:
+        ending = degraded(exchange, call, plan, error)
+        if ending is None:
+            raise
+        return ending
     failure: UpstreamError | None = None
-    for choice in plan.choices:
-        tried = Attempt(choice.name, "cancelled", now_ms, 0.0)
-        record.attempts.append(tried)
-        try:
-            upstream, first = await begin(rooms, exchange, call, choice)
-        except UpstreamError as error:
-            tried.outcome, tried.detail = error.code, error.message
-            failure = error
-            if not error.elsewhere:
-                break
-        else:
-            tried.outcome = "ok"
-            return choice, upstream, first
-        finally:
-            now_ms = exchange.elapsed_ms()
-            tried.duration_ms = now_ms - tried.started_ms
-    assert failure is not None  # noqa: S101 - a plan has at least one target
-    raise failure
-
-
-async def begin(
-    rooms: Rooms, exchange: Exchange, call: Call, choice: Choice
-) -> tuple[Answer, bytes]:
-    """Ask one target and wait for its first content: the commit point.
-
-    Raises: `UpstreamError`; the upstream is closed then.
-    """
-    time, timeouts = rooms.loop_time, choice.target.timeouts
-    first_token_by = time() + timeouts.first_token_s
-    provider = rooms.providers[choice.target.provider]
-    upstream = await provider.open(choice, call, exchange.deadline)
-    facts, held = upstream.facts, b""
     try:
-        while not facts.content:
-            if call.stream:
-                upstream.set_idle(max(0.0, first_token_by - time()))
-            data = await upstream.read()
-            held += data
-            if not facts.content and (not data or len(held) > HELD_BYTES):
-                raise UpstreamMalformed("The provider's answer holds no content.")  # noqa: TRY301
-    except IdleTimeout as error:
-        upstream.close()
-        raise FirstTokenTimeout("The provider sent no first token in time.") from error
-    except BaseException:
-        upstream.close()
+        ending = await relay(exchange, call, begun)
+        begun.trial.succeeded()
+    except UpstreamError as error:
+        failure = error
+        begun.trial.failed(error, rooms.loop_time())
         raise
-    upstream.set_idle(timeouts.idle_s)
-    exchange.record.ttft_ms = exchange.elapsed_ms()
-    return upstream, held
+    finally:
+        begun.trial.cancelled()
+        begun.upstream.close(failure)
+        note_answer(rooms, exchange, begun.choice, begun.upstream.facts)
+    return ending
 
 
-async def relay(
-    exchange: Exchange, call: Call, choice: Choice, upstream: Answer, first: bytes
-) -> Ending:
+async def hand_on(rooms: Rooms, exchange: Exchange) -> Ending:
+    """The stations of a request that goes to one provider as it is.
+
+    Raises: `TidegateError`, `CallerGone`.
+    """
+    if not rooms.spool.healthy:
+        raise Unavailable("Requests cannot be recorded now, so none is served.", retry_after_s=5)
+    record, doors = exchange.record, rooms.doors
+    caller = rooms.keys.identify(exchange.headers)
+    record.key, record.team = caller.key, caller.team
+    body = await exchange.body(rooms.body_limit_bytes, rooms.read_timeout_s)
+    total_s = min(doors.timeouts.total_s, patience_s(exchange.headers))
+    exchange.deadline = rooms.loop_time() + total_s
+    ending, facts = await pass_through(doors, exchange, caller, body)
+    note_facts(exchange, facts)
+    return ending
+
+
+async def relay(exchange: Exchange, call: Call, begun: Begun) -> Ending:
     """Pass the answer on to the caller, all but its end, which is returned.
 
     Raises: `UpstreamError` when the upstream breaks.
     """
-    headers = [*upstream.facts.headers, (b"x-tidegate-target", choice.header)]
+    upstream = begun.upstream
+    headers = told(exchange, begun.choice, upstream.facts)
     if not call.stream:
-        return Ending(200, [*headers, JSON], first)
+        return Ending(200, [*headers, JSON], begun.first)
     exchange.start(200, [*headers, EVENTS, NO_CACHE])
-    data, last, longest_gap_s = first, perf_counter(), 0.0
+    data, last, longest_gap_s = begun.first, perf_counter(), 0.0
     try:
         while data:
             await exchange.write(data)
@@ -195,21 +181,50 @@ async def relay(
             last = now
     finally:
         exchange.record.max_gap_ms = longest_gap_s * 1000.0
-    return Ending(200, [], DONE)
+    return Ending(200, [], upstream.last)
 
 
-def failed(exchange: Exchange, error: TidegateError) -> Ending:
+def patience_s(headers: list[Header]) -> float:
+    """How long the caller wants to wait at most, in seconds. Raises: `BadRequest`."""
+    for name, value in headers:
+        if name == TIMEOUT_HEADER:
+            if not value.isdigit() or len(value) > TIMEOUT_DIGITS or int(value) == 0:
+                raise BadRequest(
+                    "x-tidegate-timeout-ms must be a whole number of milliseconds above 0.",
+                    param="x-tidegate-timeout-ms",
+                )
+            return int(value) / 1000.0
+    return math.inf
+
+
+def told(exchange: Exchange, choice: Choice, facts: Facts) -> list[Header]:
+    """What the caller is told of where its answer comes from."""
+    headers = [*facts.headers, (b"x-tidegate-target", choice.header)]
+    attempts = len(exchange.record.attempts)
+    if attempts > 1:
+        headers.append((b"x-tidegate-attempts", b"%d" % attempts))
+        headers.append((b"x-tidegate-reason", choice.why))
+    if facts.dropped:
+        headers.append((b"x-tidegate-dropped", header_text(", ".join(facts.dropped))))
+    return headers
+
+
+def failed(wire: Wire | None, exchange: Exchange, error: TidegateError) -> Ending:
     """The end of an answer that failed: an error body, or an error event when it had begun."""
     record = exchange.record
     record.error = error.message
+    heard = HEARD["chat" if wire is None else wire.name]
     if exchange.started:
         record.outcome = "failed_after_commit"
         record.error_code = error.code
-        return Ending(200, [], error_event(error))
+        return Ending(200, [], heard.error_event(error, record.request_id))
     record.outcome = error.code
-    body = error_body(error)
+    body = heard.error_body(error, record.request_id)
     headers = [JSON]
-    if not error.retryable:
+    # What an upstream failed at has been tried again as often as is good: an SDK that tries once
+    # more multiplies the load. Only a wait that was named may be waited for.
+    spent = isinstance(error, UpstreamError) and not isinstance(error, UpstreamRateLimited)
+    if spent or not error.retryable:
         headers.append((b"x-should-retry", b"false"))
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after_s)))
@@ -253,24 +268,28 @@ def note_answer(rooms: Rooms, exchange: Exchange, choice: Choice, facts: Facts) 
     record, usage = exchange.record, facts.usage
     record.target, record.provider = choice.name, choice.target.provider
     record.model, record.reason = facts.model or choice.model, choice.reason
-    record.finish_reason, record.chunks = facts.finish_reason, facts.chunks
+    record.dropped = list(facts.dropped)
+    note_facts(exchange, facts)
     if usage is None:
         return
-    record.input_tokens, record.output_tokens = usage.input, usage.output
-    record.cached_input_tokens, record.cache_write_tokens = usage.cached_input, usage.cache_write
-    record.reasoning_tokens = usage.reasoning
     record.cost_nanousd, record.price = rooms.cost(choice.target, usage)
+    if record.cost_nanousd:
+        rooms.health(choice).hedge_budget.paid(record.cost_nanousd)
     writing_ms = exchange.elapsed_ms() - (record.ttft_ms or 0.0)
     if facts.chunks > 1 and usage.output > 1 and writing_ms > 0:
         record.tokens_per_s = (usage.output - 1) / writing_ms * 1000.0
 
 
-class Ending(Struct, frozen=True):
-    """What remains to be sent: all of an answer, or the end of one that has begun."""
-
-    status: int
-    headers: list[Header]
-    body: bytes
+def note_facts(exchange: Exchange, facts: Facts) -> None:
+    """Put into the record what the answer says of itself."""
+    record, usage = exchange.record, facts.usage
+    record.model = facts.model or record.model
+    record.finish_reason, record.chunks = facts.finish_reason, facts.chunks
+    if usage is not None:
+        record.input_tokens, record.output_tokens = usage.input, usage.output
+        record.cached_input_tokens = usage.cached_input
+        record.cache_write_tokens = usage.cache_write
+        record.reasoning_tokens = usage.reasoning
 
 
 # What this file asks of each room. Rooms satisfy these by shape; only `house.py` names them.
@@ -296,18 +315,6 @@ class Router(Protocol):
         ...
 
 
-class Provider(Protocol):
-    """Who answers."""
-
-    async def open(self, choice: Choice, call: Call, deadline: float) -> Answer:
-        """An answer that has begun. Raises: `UpstreamError`."""
-        ...
-
-    async def close(self) -> None:
-        """Close every connection."""
-        ...
-
-
 class Spool(Protocol):
     """Where records go."""
 
@@ -328,6 +335,9 @@ class Rooms:
     keys: Keys
     router: Router
     providers: Mapping[str, Provider]
+    health: Callable[[Choice], Health]
+    retry: Mapping[str, RetrySettings]
+    doors: Doors
     cost: Callable[[Target, Usage], tuple[int | None, str | None]]
     spool: Spool
     loop_time: Callable[[], float]

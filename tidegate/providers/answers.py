@@ -6,7 +6,7 @@ failure is the caller's, unless nothing had been before it, for then another tar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tidegate.errors import UpstreamCut, UpstreamError, UpstreamMalformed
@@ -58,6 +58,8 @@ class _Response:
     def __init__(self, response: Response, facts: Facts) -> None:
         self.facts = facts
         self.last = b""
+        self.ended: Callable[[UpstreamError | None], None] | None = None
+        """Told once how it ended, by `close`."""
         self._response = response
         self._done = False
 
@@ -65,8 +67,11 @@ class _Response:
         """See `Answer.set_idle`."""
         self._response.set_idle(wait_s)
 
-    def close(self, error: UpstreamError | None = None) -> None:  # noqa: ARG002
+    def close(self, error: UpstreamError | None = None) -> None:
         """See `Answer.close`."""
+        if self.ended is not None:
+            ended, self.ended = self.ended, None
+            ended(error)
         if self._done:
             # The end of the body comes right behind the format's own; waiting for it keeps the
             # connection.

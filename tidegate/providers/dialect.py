@@ -57,3 +57,7 @@ class Dialect(Protocol):
         `retry_after_s` is filled in from the headers by whoever asked.
         """
         ...
+
+    def signature(self, credential: Any, method: str, path: str, body: bytes) -> bytes:
+        """Header lines that let any request in, in the name of `credential`."""
+        ...

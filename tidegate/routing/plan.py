@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
+from msgspec import structs
+
 from tidegate.errors import UnknownModel
-from tidegate.types import Choice, Plan, Principal, Target
+from tidegate.types import Choice, Plan, Principal, Target, Terms, allowed, wildcard
 
 NAMES_SHOWN = 20
+_PLAIN = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,11 @@ class Route:
     fallback: tuple[str, ...]
     total_s: float
     bodies: str
+    terms: Terms = _PLAIN
+    """With empty chains: their targets are filled in from the next three."""
+    on_overflow: tuple[str, ...] = ()
+    on_filter: tuple[str, ...] = ()
+    on_malformed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +69,13 @@ class Router:
         alias, matched = model, ""
         if drawn is None:
             for pattern in self._patterns:
-                part = _matched(pattern, model)
+                part = wildcard(pattern, model)
                 if part is not None:
                     alias, matched = pattern, part
                     break
             else:
                 raise self._unknown(principal, model)
-        if principal.models is not None and not _allowed(principal.models, alias, model):
+        if principal.models is not None and not allowed(principal.models, alias, model):
             raise self._unknown(principal, model)
         if drawn is None:
             drawn = self._draws(alias, matched)
@@ -77,15 +85,17 @@ class Router:
         """The names that `principal` may ask for."""
         if principal.models is None:
             return list(self.names)
-        return [name for name in self.names if _allowed(principal.models, name, name)]
+        return [name for name in self.names if allowed(principal.models, name, name)]
 
     def _draws(self, alias: str, matched: str) -> _Drawn:
         route = self._routes[alias]
-        rest = [
-            _choice(target, matched, f"fallback to {name}")
-            for name in route.fallback
-            for target in _by_weight(self._routes[name].targets)
-        ]
+        rest = self._chain(route.fallback, matched, "fallback to")
+        terms = structs.replace(
+            route.terms,
+            on_overflow=self._chain(route.on_overflow, matched, "context overflow, so"),
+            on_filter=self._chain(route.on_filter, matched, "content filter, so"),
+            on_malformed=self._chain(route.on_malformed, matched, "malformed answer, so"),
+        )
         total = sum(target.weight for target in route.targets)
         plans: list[Plan] = []
         for target in route.targets:
@@ -105,9 +115,17 @@ class Router:
                     (_choice(target, matched, reason), *others, *rest),
                     route.total_s,
                     route.bodies,
+                    terms,
                 )
             )
         return _Drawn(tuple(plans), tuple(accumulate(target.weight for target in route.targets)))
+
+    def _chain(self, names: tuple[str, ...], matched: str, why: str) -> tuple[Choice, ...]:
+        return tuple(
+            _choice(target, matched, f"{why} {name}")
+            for name in names
+            for target in _by_weight(self._routes[name].targets)
+        )
 
     def _unknown(self, principal: Principal, model: str) -> UnknownModel:
         names = self.usable(principal)
@@ -128,21 +146,9 @@ def _by_weight(targets: tuple[Target, ...]) -> list[Target]:
 def _choice(target: Target, matched: str, reason: str) -> Choice:
     model = target.model.replace("*", matched) if "*" in target.model else target.model
     name = f"{target.provider}/{model}"
+    return Choice(target, model, name, reason, _header(name), _header(reason))
+
+
+def _header(text: str) -> bytes:
     # A wildcard brings the caller's own text here, and headers end at line breaks.
-    header = "".join(c if c.isascii() and c.isprintable() else "?" for c in name).encode()
-    return Choice(target, model, name, reason, header)
-
-
-def _matched(pattern: str, name: str) -> str | None:
-    """What the `*` of `pattern` stands for in `name`; None when it does not match."""
-    head, _, tail = pattern.partition("*")
-    fits = len(name) > len(head) + len(tail) and name.startswith(head) and name.endswith(tail)
-    return name[len(head) : len(name) - len(tail)] if fits else None
-
-
-def _allowed(patterns: tuple[str, ...], *names: str) -> bool:
-    return any(
-        name == pattern or ("*" in pattern and _matched(pattern, name) is not None)
-        for pattern in patterns
-        for name in names
-    )
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text).encode()

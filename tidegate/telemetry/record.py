@@ -21,6 +21,8 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     duration_ms: float
     status: int | None = None
     detail: str | None = None
+    hedge: bool = False
+    """Whether it was made because another one was slow."""
 
 
 class Record(msgspec.Struct, omit_defaults=True):
@@ -58,6 +60,10 @@ class Record(msgspec.Struct, omit_defaults=True):
     error_code: str | None = None
     """What ended an answer that failed after commit."""
     attempts: list[Attempt] = []
+    degraded: str | None = None
+    """What was answered because no target could: `canned`."""
+    dropped: list[str] = []
+    """Fields of the request that the target's format had no word for."""
 
     input_tokens: int | None = None
     cached_input_tokens: int | None = None

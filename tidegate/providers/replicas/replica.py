@@ -14,8 +14,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-LONGEST_EJECTION_S: Final = 300.0
-"""Ejections double up to here, as a replica that is repaired must be found again."""
+_DOUBLINGS: Final = 30
 
 COLDEST: Final = 0.1
 """The part of its weight that a warming replica begins with. Source: Envoy's slow start."""
@@ -32,6 +31,8 @@ class Health(Struct, frozen=True):
 
     failures: int = 5
     ejection_s: float = 10.0
+    longest_ejection_s: float = 300.0
+    """Ejections double up to here, as a replica that is repaired must be found again."""
     max_ejected: float = 0.5
     slow_start_s: float = 30.0
     probe: str | None = None
@@ -175,5 +176,5 @@ class Replica:
         )
 
     def _last_ejection_s(self, health: Health) -> float:
-        doublings = min(max(0, self.ejections - 1), 16)
-        return min(health.ejection_s * 2.0**doublings, max(LONGEST_EJECTION_S, health.ejection_s))
+        doublings = min(max(0, self.ejections - 1), _DOUBLINGS)
+        return min(health.ejection_s * 2.0**doublings, health.longest_ejection_s)

@@ -10,21 +10,21 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from tidegate.config.model import Alias, Config
+from tidegate.config.model import Alias, Config, Timeout
 from tidegate.config.model import Target as TargetSettings
-from tidegate.config.provider import OpenAIProvider as OpenAISettings
-from tidegate.config.provider import Provider as ProviderSettings
-from tidegate.gateway.serve import Provider, Rooms, Spool
+from tidegate.gateway.passthrough import Doors
+from tidegate.gateway.serve import Rooms, Spool
 from tidegate.guard.keys import KeyRing
+from tidegate.house.vendors import Vendors
 from tidegate.ledger.price import Price, cost
-from tidegate.net.dial import verified_tls
 from tidegate.net.dns import Resolver
-from tidegate.net.http import Pool
-from tidegate.providers.openai import OpenAIProvider
+from tidegate.policy.breaker import BreakerSettings
+from tidegate.policy.health import Health, HealthSettings, Wards
+from tidegate.policy.hedge import HedgeSettings
+from tidegate.policy.retry import RetrySettings
 from tidegate.routing.plan import Route, Router
-from tidegate.types import Principal, Target, Timeouts, Usage
+from tidegate.types import Choice, Principal, Target, Terms, Timeouts, Usage
 
-OPENAI_HOST = "https://api.openai.com/"
 FREE = Price(0, 0, label="free")
 """What runs on the operator's own machine costs nothing per token unless a price is set."""
 
@@ -47,19 +47,35 @@ class House:
         await self.resolver.close()
 
 
-def build(config: Config, spool: Spool, sidecars: Mapping[str, int]) -> House:
+def build(
+    config: Config, spool: Spool, sidecars: Mapping[str, int], wards: Wards | None = None
+) -> House:
     """The house of `config`; `sidecars` are the ports of the providers that run beside us.
+
+    `wards` is what is known of the targets, which outlives every house.
 
     Raises: `KeyError` when a local or simulated provider has no port there.
     """
     resolver = Resolver()
+    vendors = Vendors(resolver, sidecars)
+    providers = {name: vendors.build(name, each) for name, each in config.providers.items()}
     rooms = Rooms(
         keys=_keys(config),
         router=Router({name: _route(name, alias) for name, alias in config.models.items()}),
-        providers={
-            name: _provider(name, settings, resolver, sidecars)
-            for name, settings in config.providers.items()
+        providers=providers,
+        health=_watched(config, wards or Wards()),
+        retry={
+            name: RetrySettings(alias.retry.attempts, *alias.retry.backoff)
+            for name, alias in config.models.items()
         },
+        doors=Doors(
+            {
+                name: provider
+                for name, provider in providers.items()
+                if getattr(config.providers[name], "passthrough", False)
+            },
+            _timeouts(Timeout.model_validate({})),
+        ),
         cost=_costs(config),
         spool=spool,
         loop_time=asyncio.get_running_loop().time,
@@ -83,49 +99,79 @@ def _keys(config: Config) -> KeyRing:
 def _route(name: str, alias: Alias) -> Route:
     return Route(
         alias=name,
-        targets=tuple(_target(target, alias) for target in alias.targets),
+        targets=tuple(_target(name, target, alias) for target in alias.targets),
         fallback=alias.fallback,
         total_s=alias.timeout.total,
         bodies=alias.records.bodies,
+        terms=_terms(alias),
+        on_overflow=alias.on_context_overflow.fallback,
+        on_filter=alias.on_content_filter.fallback,
+        on_malformed=alias.on_malformed.fallback,
     )
 
 
-def _target(settings: TargetSettings, alias: Alias) -> Target:
-    timeout = settings.timeout
+def _target(name: str, settings: TargetSettings, alias: Alias) -> Target:
     return Target(
         provider=settings.provider,
         model=settings.model,
-        timeouts=Timeouts(timeout.connect, timeout.first_token, timeout.idle, timeout.total),
+        timeouts=_timeouts(settings.timeout),
         weight=settings.weight,
         output_default=alias.output_tokens.default,
         output_max=alias.output_tokens.max,
+        alias=name,
+        unsupported=alias.unsupported,
     )
 
 
-def _provider(
-    name: str, settings: ProviderSettings, resolver: Resolver, sidecars: Mapping[str, int]
-) -> Provider:
-    if not isinstance(settings, OpenAISettings):
-        pool = Pool(f"http://127.0.0.1:{sidecars[name]}/v1", allow_private=True, resolver=resolver)
-        return OpenAIProvider(pool, api_key=None, headers={})
-    ca = settings.tls.ca
-    tls = verified_tls(ca) if ca is not None or settings.base_url.startswith("https:") else None
-    pool = Pool(
-        settings.base_url,
-        allow_private=settings.allow_private,
-        tls=tls,
-        proxy=settings.proxy.reveal() if settings.proxy else None,
-        max_connections=settings.max_connections,
-        resolver=resolver,
+def _timeouts(timeout: Timeout) -> Timeouts:
+    return Timeouts(timeout.connect, timeout.first_token, timeout.idle, timeout.total)
+
+
+def _terms(alias: Alias) -> Terms:
+    return Terms(
+        truncate=alias.on_context_overflow.truncate == "oldest",
+        check=alias.on_malformed.check,
+        repairs=alias.on_malformed.repairs,
+        hold=alias.on_malformed.streams == "hold",
+        degraded=alias.degraded.text,
+        hedged=alias.hedge is not None,
+        held_bytes=alias.commit.bytes,
     )
-    return OpenAIProvider(
-        pool,
-        api_key=settings.api_key.reveal() if settings.api_key else None,
-        headers={header: value.reveal() for header, value in settings.headers.items()},
-        output_field=(
-            "max_completion_tokens" if settings.base_url.startswith(OPENAI_HOST) else "max_tokens"
+
+
+def _health(alias: Alias) -> HealthSettings:
+    breaker, hedge = alias.breaker, alias.hedge
+    return HealthSettings(
+        retry_share=alias.retry.budget,
+        breaker=breaker
+        and BreakerSettings(
+            failures=breaker.failures,
+            share=breaker.share,
+            window_s=breaker.window,
+            min_requests=breaker.min_requests,
+            cooldown_s=breaker.cooldown,
+            max_cooldown_s=breaker.max_cooldown,
+            probes=breaker.probes,
+        ),
+        hedge=hedge
+        and HedgeSettings(
+            percentile=hedge.percentile or 0.95,
+            after_s=hedge.after_s,
+            min_s=hedge.least,
+            max_share=hedge.max_share,
+            max_cost_share=hedge.max_cost,
         ),
     )
+
+
+def _watched(config: Config, wards: Wards) -> Callable[[Choice], Health]:
+    """The health of a choice, under the terms of the alias that its target stands in."""
+    settings = {name: _health(alias) for name, alias in config.models.items()}
+
+    def of(choice: Choice) -> Health:
+        return wards.of(choice.name, settings[choice.target.alias])
+
+    return of
 
 
 def _costs(config: Config) -> Callable[[Target, Usage], tuple[int | None, str | None]]:
@@ -141,7 +187,7 @@ def _costs(config: Config) -> Callable[[Target, Usage], tuple[int | None, str | 
                     target.price.cache_write,
                     target.price.reasoning,
                 )
-            elif config.providers[target.provider].kind != "openai":
+            elif config.providers[target.provider].kind in ("local", "simulated"):
                 prices.setdefault(place, FREE)
 
     def price(target: Target, usage: Usage) -> tuple[int | None, str | None]:

@@ -1,0 +1,16 @@
+"""The formats that callers use, by the name of their wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tidegate.formats import chat, completions, embeddings, messages, responses
+from tidegate.formats.format import Heard
+
+HEARD: Mapping[str, Heard] = {
+    "chat": chat,
+    "completions": completions,
+    "embeddings": embeddings,
+    "messages": messages,
+    "responses": responses,
+}

@@ -1,0 +1,376 @@
+"""The station `attempt`: from a plan to an answer whose first content is here.
+
+One owner of retries: nobody beneath tries anything again. What happens after a failure is decided
+in one place, `_Course.after`, from the error, the alias's terms and the target's health; until the
+commit point the caller sees nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from msgspec import Struct, structs
+
+from tidegate.errors import (
+    ContentFiltered,
+    ContextOverflow,
+    FirstTokenTimeout,
+    IdleTimeout,
+    NoTarget,
+    UpstreamError,
+    UpstreamMalformed,
+)
+from tidegate.formats.check import asks_for_form
+from tidegate.formats.trim import trimmed
+from tidegate.gateway.exchange import Exchange
+from tidegate.gateway.verify import Malformed, verify
+from tidegate.policy.health import Health, Trial
+from tidegate.policy.retry import Again, Elsewhere, RetrySettings, next_step
+from tidegate.telemetry.record import Attempt
+from tidegate.types import Answer, Call, Choice, Plan
+
+MOST_TRIMS = 5
+MOST_TRIES = 50
+"""Tries for one request, whatever the chains and terms add up to."""
+
+DETAIL_CHARACTERS = 500
+
+
+class Begun(Struct, frozen=True):
+    """An answer that has begun: whose it is, how to read on, and what it has sent so far.
+
+    `trial` is told how the answer ends, by whoever reads it.
+    """
+
+    choice: Choice
+    upstream: Answer
+    first: bytes
+    trial: Trial
+
+
+class Provider(Protocol):
+    """Who answers."""
+
+    async def open(self, choice: Choice, call: Call, deadline: float) -> Answer:
+        """An answer that has begun. Raises: `UpstreamError`."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class Field(Protocol):
+    """What this station uses of the gateway's rooms."""
+
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """The providers by name."""
+        ...
+
+    @property
+    def health(self) -> Callable[[Choice], Health]:
+        """What is known of a choice's target."""
+        ...
+
+    @property
+    def retry(self) -> Mapping[str, RetrySettings]:
+        """When a failed try is made again, by the alias of the target."""
+        ...
+
+    @property
+    def loop_time(self) -> Callable[[], float]:
+        """The clock of deadlines."""
+        ...
+
+
+async def attempt(field: Field, exchange: Exchange, call: Call, plan: Plan) -> Begun:
+    """Try the plan's targets until one has sent its first content.
+
+    Raises: the last tried target's `UpstreamError`; `NoTarget` when every target rests.
+    """
+    exchange.record.gateway_ms = exchange.elapsed_ms()
+    course = _Course(plan, call)
+    while (choice := course.choice) is not None:
+        health = field.health(choice)
+        trial = course.begin(health, field.loop_time())
+        if trial is None:
+            course.skip(exchange, choice, health.breaker.retry_in_s(field.loop_time()))
+            continue
+        try:
+            return await _try(field, exchange, course, trial)
+        except UpstreamError as error:
+            settings = field.retry[choice.target.alias]
+            now_s = field.loop_time()
+            pause_s = course.after(error, health, settings, now_s, exchange.deadline)
+        if pause_s > 0.0:
+            await asyncio.sleep(pause_s)
+    raise course.failure()
+
+
+class _Course:
+    """Where one request stands on its way through the plan."""
+
+    def __init__(self, plan: Plan, call: Call) -> None:
+        self.call = call
+        self.terms = plan.terms
+        self.checks = plan.terms.check and asks_for_form(call.body)
+        self._left = list(reversed(plan.choices))
+        self._tries = 0
+        self._all_tries = 0
+        self._turns_taken: set[type[UpstreamError]] = set()
+        self._trims = 0
+        self._repairs = 0
+        self._error: UpstreamError | None = None
+        self._rests_s: list[float] = []
+
+    @property
+    def choice(self) -> Choice | None:
+        """What to try next; None when nothing is left."""
+        return self._left[-1] if self._left else None
+
+    @property
+    def second(self) -> Choice | None:
+        """What would be tried after that."""
+        return self._left[-2] if len(self._left) > 1 else None
+
+    def begin(self, health: Health, now_s: float) -> Trial | None:
+        """A try at the target at hand; None while it rests."""
+        return health.begin_again(now_s) if self._tries else health.begin(now_s)
+
+    def skip(self, exchange: Exchange, choice: Choice, rests_s: float) -> None:
+        """Pass a target over that rests."""
+        now_ms = exchange.elapsed_ms()
+        exchange.record.attempts.append(Attempt(choice.name, "skipped_breaker_open", now_ms, 0.0))
+        self._rests_s.append(rests_s)
+        self._next()
+
+    def after(
+        self,
+        error: UpstreamError,
+        health: Health,
+        settings: RetrySettings,
+        now_s: float,
+        deadline_s: float,
+    ) -> float:
+        """Decide how to go on after `error`; returns the pause before it, in seconds."""
+        self._error = error
+        self._tries += 1
+        self._all_tries += 1
+        if self._all_tries >= MOST_TRIES or now_s >= deadline_s:
+            self._left = []
+            return 0.0
+        if self._repaired(error) or self._turned(error) or self._trimmed(error):
+            return 0.0
+        step = next_step(
+            error,
+            self._tries,
+            settings,
+            others_left=len(self._left) > 1,
+            now_s=now_s,
+            deadline_s=deadline_s,
+            draw=random.random(),  # noqa: S311 - spreads pauses
+            budget_allows=health.retry_budget.allows(now_s),
+        )
+        if isinstance(step, Again):
+            if error.place is not None:
+                self.call = structs.replace(self.call, avoid=error.place)
+            return step.pause_s
+        if isinstance(step, Elsewhere):
+            self._next()
+        else:
+            self._left = []
+        return 0.0
+
+    def failure(self) -> UpstreamError | NoTarget:
+        """What to tell when nothing is left."""
+        if self._error is not None:
+            return self._error
+        return NoTarget(
+            "Every target of this model is resting after failures.",
+            retry_after_s=min(self._rests_s, default=None),
+        )
+
+    def _next(self) -> None:
+        self._left.pop()
+        self._tries = 0
+
+    def _turned(self, error: UpstreamError) -> bool:
+        """Whether a chain for just this kind of failure takes over, which it does once."""
+        for kind, chain in (
+            (ContextOverflow, self.terms.on_overflow),
+            (ContentFiltered, self.terms.on_filter),
+            (UpstreamMalformed, self.terms.on_malformed),
+        ):
+            if isinstance(error, kind) and chain and kind not in self._turns_taken:
+                self._turns_taken.add(kind)
+                self._left = list(reversed(chain))
+                self._tries = 0
+                return True
+        return False
+
+    def _trimmed(self, error: UpstreamError) -> bool:
+        """Whether the call was shortened, so that the same target may be asked again."""
+        if not isinstance(error, ContextOverflow) or not self.terms.truncate:
+            return False
+        body = trimmed(self.call.wire, self.call.body) if self._trims < MOST_TRIMS else None
+        if body is None:
+            return False
+        self._trims += 1
+        self.call = structs.replace(self.call, body=body)
+        return True
+
+    def _repaired(self, error: UpstreamError) -> bool:
+        """Whether the call now tells the model its mistake, and may be made again."""
+        if not isinstance(error, Malformed) or self._repairs >= self.terms.repairs:
+            return False
+        body = error.repair(self.call)
+        if body is None:
+            return False
+        self._repairs += 1
+        self.call = structs.replace(self.call, body=body)
+        return True
+
+
+async def _try(field: Field, exchange: Exchange, course: _Course, trial: Trial) -> Begun:
+    """One try, or two at once where the terms allow it. Raises: `UpstreamError`."""
+    choice = course.choice
+    assert choice is not None  # noqa: S101 - somebody is tried
+    if course.terms.hedged and course.second is not None:
+        wait_s = field.health(choice).hedge_after_s()
+        if wait_s is not None:
+            return await _race(
+                field, exchange, course, (choice, course.second), trial, wait_s=wait_s
+            )
+    return await _begin(field, exchange, course, choice, trial)
+
+
+async def _race(
+    field: Field,
+    exchange: Exchange,
+    course: _Course,
+    choices: tuple[Choice, Choice],
+    trial: Trial,
+    *,
+    wait_s: float,
+) -> Begun:
+    """Ask the first of `choices`, and the second too when no content has come after `wait_s`.
+
+    The first to have content answers, the other one is cancelled.
+    Raises: the `UpstreamError` of the first.
+    """
+    choice, second = choices
+    trials = [trial]
+    tasks = [asyncio.ensure_future(_begin(field, exchange, course, choice, trial))]
+    won: asyncio.Task[Begun] | None = None
+    try:
+        await asyncio.wait(tasks, timeout=wait_s)
+        late = None if tasks[0].done() else _hedge(field, choice, second)
+        if late is not None:
+            trials.append(late)
+            hedged = _begin(field, exchange, course, second, late, hedge=True)
+            tasks.append(asyncio.ensure_future(hedged))
+        running = set(tasks)
+        while running and won is None:
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            won = next((task for task in tasks if task in done and not task.exception()), None)
+        return (won or tasks[0]).result()
+    finally:
+        for task, each in zip(tasks, trials, strict=True):
+            if task is not won:
+                if won is not None:
+                    each.outrun(field.loop_time())
+                await _abandon(task)
+
+
+def _hedge(field: Field, choice: Choice, second: Choice) -> Trial | None:
+    """A try at `second` beside the slow one at `choice`, if that has earned it."""
+    budget, other = field.health(choice).hedge_budget, field.health(second)
+    expected_nanousd = other.hedge_budget.mean_nanousd
+    if not budget.allows(expected_nanousd):
+        return None
+    trial = other.begin_hedge(field.loop_time())
+    if trial is not None:
+        budget.withdraw(expected_nanousd)
+    return trial
+
+
+async def _abandon(task: asyncio.Task[Begun]) -> None:
+    """End a try that is not the answer, also one that has just begun to be one."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and task.exception() is None:
+        task.result().upstream.close()
+
+
+async def _begin(
+    field: Field,
+    exchange: Exchange,
+    course: _Course,
+    choice: Choice,
+    trial: Trial,
+    *,
+    hedge: bool = False,
+) -> Begun:
+    """Ask one target and wait for its first content: the commit point.
+
+    Raises: `UpstreamError`; the upstream is closed then.
+    """
+    tried = Attempt(choice.name, "cancelled", exchange.elapsed_ms(), 0.0, hedge=hedge)
+    exchange.record.attempts.append(tried)
+    try:
+        upstream, first = await _open(field, exchange, course, choice, trial)
+    except UpstreamError as error:
+        tried.outcome, tried.detail = error.code, _detail(error)
+        trial.failed(error, field.loop_time())
+        raise
+    except BaseException:
+        trial.cancelled()
+        raise
+    finally:
+        tried.duration_ms = exchange.elapsed_ms() - tried.started_ms
+    tried.outcome = "ok"
+    return Begun(choice, upstream, first, trial)
+
+
+def _detail(error: UpstreamError) -> str:
+    """What the operator is told: also the notes on the cause, which no caller sees."""
+    return "; ".join([error.message, *getattr(error, "__notes__", ())])[:DETAIL_CHARACTERS]
+
+
+async def _open(
+    field: Field, exchange: Exchange, course: _Course, choice: Choice, trial: Trial
+) -> tuple[Answer, bytes]:
+    time, timeouts, call = field.loop_time, choice.target.timeouts, course.call
+    first_token_by = time() + timeouts.first_token_s
+    upstream = await field.providers[choice.target.provider].open(choice, call, exchange.deadline)
+    facts, held = upstream.facts, b""
+    try:
+        while not facts.content:
+            if call.stream:
+                upstream.set_idle(max(0.0, first_token_by - time()))
+            data = await upstream.read()
+            held += data
+            if not facts.content and (not data or len(held) > course.terms.held_bytes):
+                raise UpstreamMalformed("The provider's answer holds no content.")  # noqa: TRY301
+        if facts.finish_reason == "content_filter" and course.terms.on_filter:
+            raise ContentFiltered("The provider's content filter stopped the answer.")  # noqa: TRY301
+        upstream.set_idle(timeouts.idle_s)
+        if course.checks and (not call.stream or course.terms.hold):
+            held = await verify(call, upstream, held)
+    except IdleTimeout as error:
+        failure = FirstTokenTimeout("The provider sent no first token in time.")
+        upstream.close(failure)
+        raise failure from error
+    except UpstreamError as error:
+        upstream.close(error)
+        raise
+    except BaseException:
+        upstream.close()
+        raise
+    exchange.record.ttft_ms = exchange.elapsed_ms()
+    trial.answered(time(), whole=not call.stream)
+    return upstream, held

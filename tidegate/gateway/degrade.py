@@ -1,0 +1,49 @@
+"""The last resort: what a caller gets when no target could answer."""
+
+from __future__ import annotations
+
+from tidegate.errors import TidegateError, Unsupported, UpstreamRefused
+from tidegate.formats.heard import HEARD
+from tidegate.formats.words import Began, Finished, Reply, Said, Text, TextDelta, Used
+from tidegate.gateway.exchange import JSON, Ending, Exchange
+from tidegate.types import Call, Plan, Usage
+
+_NOTHING = Usage(input=0, output=0)
+
+
+def degraded(exchange: Exchange, call: Call, plan: Plan, error: TidegateError) -> Ending | None:
+    """The alias's canned text as an answer of the model; None where an error is the honest one.
+
+    That is so where no text is configured, and where the request itself was at fault.
+    """
+    text = plan.terms.degraded
+    if text is None or call.wire == "embeddings":
+        return None
+    if isinstance(error, UpstreamRefused | Unsupported):
+        return None
+    record, heard = exchange.record, HEARD[call.wire]
+    record.degraded, record.error, record.error_code = "canned", error.message, error.code
+    record.finish_reason = "stop"
+    headers = [(b"x-tidegate-degraded", b"canned")]
+    identity, created = f"tidegate-{record.request_id}", record.started_ns // 10**9
+    if not call.stream:
+        reply = Reply(
+            id=identity,
+            model=call.model,
+            choices=(Said((Text(text),), "stop"),),
+            usage=_NOTHING,
+            created=created,
+        )
+        return Ending(200, [*headers, JSON], heard.write_reply(reply, call.model))
+    writer = heard.writer(heard.read_ask(call.body))
+    said = writer.write(
+        [
+            Began(identity, call.model, created),
+            TextDelta(text),
+            Finished("stop"),
+            Used(_NOTHING),
+        ]
+    )
+    events = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
+    exchange.start(200, [*headers, *events])
+    return Ending(200, [], said + writer.end())

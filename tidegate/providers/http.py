@@ -1,0 +1,180 @@
+"""Ask a vendor over HTTP: `open(choice, call)` gives an answer to read.
+
+The dialect knows the words, the accounts whose name it is asked in, the replicas where. Nothing
+here tries again: what failed is told, together with whether a new try would meet another account
+or replica (`spare`).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from asyncio import get_running_loop
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import cast
+
+from tidegate.errors import UpstreamDenied, UpstreamError, UpstreamRateLimited
+from tidegate.net.http import Response, Timeouts
+from tidegate.providers.accounts import Account, Accounts
+from tidegate.providers.dialect import GOOD, Dialect
+from tidegate.providers.quota import read_quota
+from tidegate.providers.replicas import Replica, Replicas
+from tidegate.types import Answer, Call, Choice, Facts
+from tidegate.types import Timeouts as Deadlines
+
+ERROR_LIMIT_BYTES = 64 << 10
+CONTENT_TYPE = b"content-type"
+NO_CALL = Call(wire="passthrough", model="", body={}, stream=False, wants_usage=False)
+
+_PASSED_ON = frozenset({b"openai-processing-ms", b"openai-version"})
+_REQUEST_IDS = (b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id")
+
+
+class HttpProvider:
+    """A vendor: its dialect, our accounts with it, and the places where it answers."""
+
+    def __init__(self, dialect: Dialect, replicas: Replicas, accounts: Accounts) -> None:
+        self._dialect = dialect
+        self.replicas = replicas
+        self.accounts = accounts
+        self._several = len(replicas.all) > 1
+        self._time = get_running_loop().time
+
+    async def open(self, choice: Choice, call: Call, deadline: float) -> Answer:
+        """Send `call` to `choice` and return its answer once the head of it is in.
+
+        Raises: `UpstreamError`, `BadRequest` when the call cannot be said.
+        """
+        began_s = self._time()
+        account = self.accounts.pick(began_s)
+        request = self._dialect.request(choice, call, account.credential)
+        avoid = cast("Replica | None", call.avoid)
+        replica = self.replicas.pick(call, began_s, random.random(), avoid)  # noqa: S311 - balance
+        timeouts = choice.target.timeouts
+        replica.begin()
+        head_s: float | None = None
+        try:
+            response = await replica.pool.open(
+                "POST",
+                request.path,
+                request.headers,
+                request.body,
+                timeouts=Timeouts(
+                    connect_s=timeouts.connect_s,
+                    # Without a stream the head comes with the whole answer, so only the total
+                    # counts.
+                    first_byte_s=timeouts.first_token_s if call.stream else timeouts.total_s,
+                    idle_s=timeouts.idle_s,
+                ),
+                deadline=deadline,
+            )
+            head_s = self._time() - began_s
+            try:
+                await self._judge(response, account)
+                facts = _facts(response)
+                facts.dropped = request.dropped
+                answer = self._dialect.answer(response, call, facts)
+            except BaseException:
+                response.close()
+                raise
+        except UpstreamError as error:
+            self._ended(replica, head_s, error)
+            if self._several and error.elsewhere:
+                error.place = replica
+                error.spare = error.spare or self.replicas.spare(self._time(), replica)
+            raise
+        except BaseException:
+            self._ended(replica, None, None)
+            raise
+        answer.ended = partial(self._ended, replica, head_s)
+        return answer
+
+    async def pass_through(
+        self,
+        method: str,
+        path: str,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        timeouts: Deadlines,
+        deadline: float,
+    ) -> Response:
+        """Send a request as it is, in our account's name; the answer, whatever its status.
+
+        Raises: `UpstreamError`.
+        """
+        now_s = self._time()
+        account = self.accounts.pick(now_s)
+        own: bytes = self._dialect.signature(account.credential, method, path, body)
+        ours = {line.partition(b":")[0].lower() for line in own.split(b"\r\n")}
+        lines = [b"%b: %b\r\n" % pair for pair in headers if pair[0] not in ours - {CONTENT_TYPE}]
+        if any(name == CONTENT_TYPE for name, _ in headers):
+            own = b"".join(
+                line + b"\r\n"
+                for line in own.split(b"\r\n")
+                if line and not line.lower().startswith(CONTENT_TYPE + b":")
+            )
+        replica = self.replicas.pick(NO_CALL, now_s, random.random())  # noqa: S311 - balance
+        return await replica.pool.open(
+            method,
+            path,
+            own + b"".join(lines),
+            body,
+            timeouts=Timeouts(
+                connect_s=timeouts.connect_s,
+                first_byte_s=timeouts.total_s,
+                idle_s=timeouts.idle_s,
+            ),
+            deadline=deadline,
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.replicas.close()
+
+    async def _judge(self, response: Response, account: Account) -> None:
+        """Learn from the head of an answer. Raises: the `UpstreamError` that it stands for."""
+        now_s = self._time()
+        if self.accounts.several:
+            self.accounts.heard(account, read_quota(response.headers, time.time()), now_s)
+        if response.status == GOOD:
+            self.accounts.ended(account, None, now_s)
+            return
+        body = await response.read_all(ERROR_LIMIT_BYTES)
+        error = self._dialect.refusal(response.status, body)
+        error.retry_after_s = retry_after_s(response, error.retry_after_s)
+        self.accounts.ended(account, error, now_s)
+        if isinstance(error, UpstreamDenied | UpstreamRateLimited):
+            error.spare = self.accounts.spare(now_s)
+        raise error
+
+    def _ended(self, replica: Replica, head_s: float | None, error: UpstreamError | None) -> None:
+        self.replicas.ended(replica, error, head_s, self._time())
+
+
+def _facts(response: Response) -> Facts:
+    headers = [pair for pair in response.headers if pair[0] in _PASSED_ON]
+    for name in _REQUEST_IDS:
+        value = response.header(name)
+        if value is not None:
+            headers.append((b"x-upstream-request-id", value[:200]))
+            break
+    return Facts(headers=headers)
+
+
+def retry_after_s(response: Response, told_s: float | None = None) -> float | None:
+    """Seconds to wait, as told by `retry-after-ms`, either form of `retry-after`, or the body.
+
+    Source: RFC 9110, section 10.2.3; milliseconds are OpenAI's own.
+    """
+    value = ""
+    for name, unit in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
+        value = (response.header(name) or b"").decode("latin-1")
+        if value.isdecimal() and value.isascii() and len(value) < 10:  # noqa: PLR2004 - no flood
+            return int(value) / unit
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return told_s
+    return max(0.0, at.timestamp() - time.time())
