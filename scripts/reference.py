@@ -34,7 +34,10 @@ JSON schema for editors.
 | size | `512B`, `16KiB`, `32MiB`, `1GiB`; `KB`, `MB` and `GB` count in thousands |
 | price | `$0.15/M` for a million tokens, `$0.002/K` for a thousand |
 | path | relative to the configuration's own directory, or absolute, or from `~` |
-| secret | `${env:NAME}` or `${file:/path}`, also inside other text: `Bearer ${env:TOKEN}` |
+| share | `10%`, `0.5%` |
+| span | two durations, the shorter first: `200ms..5s` |
+| secret | `${env:NAME}` or `${file:/path}`, also inside other text: `Bearer ${env:TOKEN}`; or \
+`${vault:path#field}`, `${aws:name#field}`, `${gcp:projects/P/secrets/S}` |
 
 YAML is read as version 1.2 has it: only `true` and `false` are booleans. Anchors and aliases work,
 merge keys (`<<`) do not.
@@ -79,7 +82,7 @@ def _sections(top: Schema, section: Schema, path: str, told: dict[str, str]) -> 
     for key, field in section["properties"].items():
         form, found = _form(top, field)
         if found and found[0][1]["title"] in told:
-            form = f"section, as `{told[found[0][1]['title']]}`"
+            form = f"{form}, as `{told[found[0][1]['title']]}`"
         default = _default(field, form, required=key in required)
         meaning = field.get("description") or found[0][1]["description"]
         yield f"| `{key}` | {form} | {default} | {_cell(meaning)} |"
@@ -97,16 +100,18 @@ def _form(top: Schema, field: Schema) -> tuple[str, list[tuple[str, Schema]]]:
         return "section", [("", section)]
     options = field.get("anyOf")
     if options:
-        return _form(top, next(option for option in options if option.get("type") != "null"))
+        each = [_form(top, option) for option in options if option.get("type") != "null"]
+        return " or ".join(form for form, _ in each), [one for _, found in each for one in found]
     if "oneOf" in field:
         found = [_form(top, option)[1][0][1] for option in field["oneOf"]]
-        kinds = [section["properties"]["kind"]["const"] for section in found]
+        kinds = [_simple(section["properties"]["kind"]) for section in found]
         return "section", [
-            (f" of kind `{kind}`", section) for kind, section in zip(kinds, found, strict=True)
+            (f" of kind {kind}", section) for kind, section in zip(kinds, found, strict=True)
         ]
     if field.get("type") == "array":
         form, found = _form(top, field["items"])
-        return f"list of {form}s", [(f"[]{suffix}", section) for suffix, section in found]
+        form = f"list, each {form}" if " or " in form else f"list of {form}s"
+        return form, [(f"[]{suffix}", section) for suffix, section in found]
     if field.get("type") == "object":
         form, found = _form(top, field["additionalProperties"])
         return f"{form}s by name", [(f".NAME{suffix}", section) for suffix, section in found]
@@ -115,7 +120,8 @@ def _form(top: Schema, field: Schema) -> tuple[str, list[tuple[str, Schema]]]:
 
 def _simple(field: Schema) -> str:
     if "enum" in field or "const" in field:
-        return " or ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
+        words = [f"`{value}`" for value in field.get("enum", [field.get("const")])]
+        return ", ".join([*words[:-2], " or ".join(words[-2:])])
     title = field.get("title")
     if title:
         return title.lower()

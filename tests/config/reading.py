@@ -108,6 +108,68 @@ models:
 """
 """A configuration in which nearly every key is used, one on each line where that is possible."""
 
+VENDORS: str = """\
+providers:
+  groq:
+    kind: groq
+    accounts:
+      - name: eu
+        api_key: ${env:OPENAI_API_KEY}
+      - name: us
+        api_key: other-key-4712
+  gpus:
+    kind: vllm
+    allow_private: true
+    base_url:
+      - http://10.0.0.7:8000/v1
+      - url: http://10.0.0.8:8000/v1
+        weight: 3
+    proxy: none
+    balance: sticky_prefix
+    health:
+      probe: /health
+      interval: 3s
+      timeout: 1s
+      failures: 2
+      ejection: 5s..1m
+      max_ejected: 50%
+      slow_start: 1m
+    api: chat
+    quirks:
+      output_field: max_completion_tokens
+      refuses: [logit_bias]
+      message_fields: [role, content]
+      reasoning_field: reasoning
+      developer: true
+      several: false
+      stream_usage: true
+      json_schema: native
+  azure:
+    kind: azure
+    base_url: https://example.openai.azure.com
+    api_version: "2024-10-21"
+    token: token-4713
+  claude:
+    kind: anthropic
+    api_key: key-4714
+    version: "2023-06-01"
+  gemini:
+    kind: gemini
+    api_key: key-4715
+  vertex:
+    kind: vertex
+    project: example
+    location: europe-west4
+    credentials: "{}"
+  bedrock:
+    kind: bedrock
+    region: eu-central-1
+    access_key_id: key-4716
+    secret_access_key: key-4717
+    session_token: key-4718
+"""
+"""The same for the providers that `EVERYTHING` leaves out."""
+
 
 def read(
     directory: Path, text: str, environ: Mapping[str, str] = ENVIRON, name: str = "tidegate.yaml"

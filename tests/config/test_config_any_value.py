@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reading import ENVIRON, EVERYTHING, read
+from reading import ENVIRON, EVERYTHING, VENDORS, read
 
 from tidegate.config.load import load
 from tidegate.config.mistakes import ConfigError, Mistake
@@ -27,7 +27,11 @@ _WORDS = st.sampled_from(
 _SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.dates(), _WORDS
 )
-_PATHS = sorted(set(read_source(EVERYTHING, "-").places) - {()}, key=repr)
+_PLACES = [
+    (text, path)
+    for text in (EVERYTHING, VENDORS)
+    for path in sorted(set(read_source(text, "-").places) - {()}, key=repr)
+]
 _VALUES: st.SearchStrategy[Any] = st.recursive(
     _SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_WORDS | st.text(), inner),
@@ -74,8 +78,8 @@ def test_any_section_loads_or_is_refused_with_mistakes(
 def test_any_value_at_any_place_loads_or_is_refused_with_mistakes(
     tmp_path: Path, data: st.DataObject, value: Any
 ) -> None:
-    document = yaml.safe_load(EVERYTHING)
-    path = data.draw(st.sampled_from(_PATHS))
+    text, path = data.draw(st.sampled_from(_PLACES))
+    document = yaml.safe_load(text)
     here = document
     for step in path[:-1]:
         here = here[step]
@@ -101,3 +105,4 @@ def test_a_cut_or_broken_file_loads_or_is_refused_with_mistakes(
 
 def test_everything_is_good(tmp_path: Path) -> None:
     assert read(tmp_path, EVERYTHING).models
+    assert read(tmp_path, VENDORS).providers

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reading import ENVIRON, EVERYTHING, mistakes_in
+from reading import ENVIRON, EVERYTHING, VENDORS, mistakes_in
 
 from tidegate.config.model import Config
 from tidegate.config.shape import section_at
@@ -59,6 +59,92 @@ WRONG = [
         None,
     ),
     ("providers: {p: {kind: openai, headers: {Host: c}}}", "providers.p.headers", "`Host`", None),
+    ("providers: {p: {kind: grok}}", "providers.p.kind", "unknown kind", "groq"),
+    ("providers: {p: {kind: ollama}}", "providers.p.base_url", "`allow_private: true`", None),
+    (
+        "providers: {p: {kind: openai, base_url: [https://a.example/v1, 10.0.0.1]}}",
+        "providers.p.base_url[1]",
+        "http://",
+        None,
+    ),
+    (
+        "providers: {p: {kind: vllm, base_url: [{url: 'http://10.0.0.1'}]}}",
+        "providers.p.base_url",
+        "`allow_private: true`",
+        None,
+    ),
+    (
+        "providers: {p: {kind: openai, base_url: [{url: 'https://a.example', wight: 2}]}}",
+        "providers.p.base_url[0].wight",
+        "unknown key",
+        "weight",
+    ),
+    ("providers: {p: {kind: openai, base_url: []}}", "providers.p.base_url", "one entry", None),
+    ("providers: {p: {kind: openai, balance: ewma}}", "providers.p.balance", "", "peak_ewma"),
+    (
+        "providers: {p: {kind: openai, health: {probe: health}}}",
+        "providers.p.health.probe",
+        "is not a path",
+        "/health",
+    ),
+    (
+        "providers: {p: {kind: openai, health: {ejection: 10s}}}",
+        "providers.p.health.ejection",
+        "two durations",
+        None,
+    ),
+    ("providers: {p: {kind: groq}}", "providers.p", "needs `api_key`", None),
+    ("providers: {p: {kind: azure, api_key: a}}", "providers.p", "needs `base_url`", None),
+    (
+        "providers: {p: {kind: azure, api_key: a, base_url: 'https://a.example/openai/v1'}}",
+        "providers.p.base_url",
+        "has a path",
+        "https://a.example",
+    ),
+    (
+        "providers: {p: {kind: azure, api_version: '2024', base_url: 'https://a.example'}}",
+        "providers.p.api_version",
+        "not a version",
+        "v1",
+    ),
+    (
+        "providers: {p: {kind: groq, api_key: a, accounts: [{name: a, api_key: b}]}}",
+        "providers.p.accounts",
+        "beside `api_key`",
+        None,
+    ),
+    (
+        "providers: {p: {kind: groq, accounts: [{name: a, api_key: b}, {name: a, api_key: c}]}}",
+        "providers.p.accounts",
+        "two accounts called `a`",
+        None,
+    ),
+    ("providers: {p: {kind: vertex, location: global}}", "providers.p", "needs `project`", None),
+    ("providers: {p: {kind: bedrock, region: Frankfurt}}", "providers.p.region", "region", None),
+    (
+        "providers: {p: {kind: bedrock, region: us-east-1, access_key_id: a}}",
+        "providers.p",
+        "needs `secret_access_key` too",
+        None,
+    ),
+    (
+        "providers: {p: {kind: bedrock, region: us-east-1, session_token: a}}",
+        "providers.p",
+        "without the keys",
+        None,
+    ),
+    (
+        "providers: {p: {kind: bedrock, region: us-east-1, profile: a, api_key: b}}",
+        "providers.p",
+        "has both `api_key` and `profile`",
+        None,
+    ),
+    (
+        "providers: {p: {kind: xai, api_key: a, quirks: {json_schema: yes}}}",
+        "providers.p.quirks.json_schema",
+        "cannot be",
+        None,
+    ),
     ("providers: {p: {kind: local, model: smol}}", "providers.p.model", "", "smollm2-135m"),
     ("providers: {p: {kind: local, context: 1}}", "providers.p.context", "at least 64", None),
     ("providers: {p: {kind: simulated, ttft: 200}}", "providers.p.ttft", "no unit", "200ms"),
@@ -178,6 +264,14 @@ _SECRET = "hunter2-hunter2"
         "providers: {p: {kind: openai, base_url: 'ftp://u:X@h/v1'}}",
         'providers: {p: {kind: openai, api_key: "X\\n"}}',
         "providers: {p: {kind: openai, api_kye: X}}",
+        "providers: {p: {kind: groq, accounts: X}}",
+        "providers: {p: {kind: groq, accounts: [X]}}",
+        "providers: {p: {kind: groq, accounts: [{name: a, api_key: [X]}]}}",
+        "providers: {p: {kind: groq, api_key: X, accounts: [{name: a, api_key: X}]}}",
+        "providers: {p: {kind: bedrock, region: a, access_key_id: X}}",
+        "providers: {p: {kind: vertex, project: p, location: a, credentials: [X]}}",
+        "providers: {p: {kind: openai, base_url: ['https://u:X@h/v1']}}",
+        "providers: {p: {kind: openai, base_url: [{url: 'ftp://u:X@h/v1'}]}}",
     ],
 )
 def test_no_mistake_repeats_a_secret(tmp_path: Path, text: str) -> None:
@@ -197,9 +291,9 @@ def test_a_bad_proxy_of_the_environment_is_told_without_its_password(tmp_path: P
     assert _SECRET not in str(found)
 
 
-def _settings_keys() -> list[tuple[int, int, str]]:
-    """Line, column and name of each key of `EVERYTHING` that is ours, not the operator's."""
-    source = read_source(EVERYTHING, "-")
+def _settings_keys(text: str) -> list[tuple[int, int, str]]:
+    """Line, column and name of each key of `text` that is ours, not the operator's."""
+    source = read_source(text, "-")
     found: list[tuple[int, int, str]] = []
     for path, (line, column) in source.key_places.items():
         section = section_at(Config, path[:-1], source.value)
@@ -226,9 +320,10 @@ def _misspellings(word: str) -> st.SearchStrategy[str]:
 def test_any_misspelt_key_is_found_at_its_line_with_the_right_one(
     tmp_path: Path, data: st.DataObject
 ) -> None:
-    line, column, key = data.draw(st.sampled_from(_settings_keys()))
+    text = data.draw(st.sampled_from([EVERYTHING, VENDORS]))
+    line, column, key = data.draw(st.sampled_from(_settings_keys(text)))
     misspelt = data.draw(_misspellings(key))
-    lines = EVERYTHING.split("\n")
+    lines = text.split("\n")
     row = lines[line - 1]
     lines[line - 1] = row[: column - 1] + misspelt + row[column - 1 + len(key) :]
     found = mistakes_in(tmp_path, "\n".join(lines), ENVIRON)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
-from reading import EVERYTHING, mistakes_in
+from reading import EVERYTHING, VENDORS, mistakes_in
 
 from tidegate.config.schema import json_schema
 from tidegate.config.template import template
@@ -15,7 +15,9 @@ from tidegate.config.template import template
 VALIDATOR = Draft202012Validator(json_schema())
 
 
-@pytest.mark.parametrize("text", [EVERYTHING, template(local=True), template(local=False), "{}"])
+@pytest.mark.parametrize(
+    "text", [EVERYTHING, VENDORS, template(local=True), template(local=False), "{}"]
+)
 def test_the_schema_accepts_what_loads(text: str) -> None:
     assert list(VALIDATOR.iter_errors(yaml.safe_load(text))) == []
 
@@ -30,6 +32,9 @@ def test_the_schema_accepts_what_loads(text: str) -> None:
         "{server: {body_limit: 32}}",
         "{providers: {p: {kind: opnai}}}",
         "{providers: {p: {kind: local, base_url: x}}}",
+        "{providers: {p: {kind: vertex}}}",
+        "{providers: {p: {kind: groq, api_key: x, balance: fair}}}",
+        "{providers: {p: {kind: openai, base_url: []}}}",
         "{models: {a: {targets: []}}}",
         "{models: {a: {targets: [{provider: p, model: m, price: {input: 1, output: 1}}]}}}",
         "{log: {level: loud}}",

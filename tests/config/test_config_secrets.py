@@ -57,7 +57,8 @@ def test_text_in_a_variable_is_not_resolved_again(tmp_path: Path) -> None:
         ("${file:.}", "cannot be read"),
         ("${env:}", "unknown form"),
         ("${}", "unknown form"),
-        ("${vault:x}", "unknown form"),
+        ("${vualt:x}", "unknown form"),
+        ("${vault:x}", "refers to Vault, and VAULT_ADDR is not set"),
     ],
 )
 def test_a_reference_that_leads_nowhere_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -75,3 +76,8 @@ def test_a_variable_of_nearly_that_name_is_suggested(tmp_path: Path) -> None:
         resolve("${env:OPENAI_KEY}", Surroundings(tmp_path, {"OPENAI_KEYS": "x", "HOME": "/"}))
     assert caught.value.context is not None
     assert caught.value.context["nearest"] == "${env:OPENAI_KEYS}"
+
+
+def test_a_document_may_have_lines_and_a_header_may_not(tmp_path: Path) -> None:
+    around = Surroundings(tmp_path, {"LINES": "a\nb"})
+    assert resolve("${env:LINES}", around, lines=True).reveal() == "a\nb"

@@ -19,7 +19,9 @@ from tidegate.config.shape import section_at, sections_of, value_at
 from tidegate.redact import redact
 
 _SHOWN_AT_MOST = 40
-_PRIVATE = re.compile(r"secret|key|token|password|headers|proxy|url", re.IGNORECASE)
+_PRIVATE = re.compile(
+    r"secret|key|token|password|credential|account|headers|proxy|url", re.IGNORECASE
+)
 _PROVIDER_KEYS = frozenset[str]().union(
     *(section.model_fields for section in sections_of(Provider))
 )
@@ -32,7 +34,7 @@ def explain(error: ValidationError, top: type[Settings], value: object) -> Itera
     misspelt: set[YamlPath] = set()
     missing: list[Finding] = []
     for detail in details:
-        path = _yaml_path(detail["loc"])
+        path = _written(_yaml_path(detail["loc"]), value)
         if detail["type"] == "extra_forbidden":
             finding = _unknown_key(path, top, value)
             if finding.nearest is not None:
@@ -60,6 +62,17 @@ def _yaml_path(location: tuple[str | int, ...]) -> YamlPath:
     if len(path) > 2 and path[0] == "providers":  # noqa: PLR2004
         del path[2]
     return tuple(path)
+
+
+def _written(path: YamlPath, value: object) -> YamlPath:
+    """`path` without its end where the document has a short form: a text instead of a section."""
+    for length in range(1, len(path)):
+        here = value_at(value, path[:length])
+        if isinstance(here, str | int | float) or (
+            isinstance(here, list) and not isinstance(path[length], int)
+        ):
+            return path[:length]
+    return path
 
 
 def _unknown_key(path: YamlPath, top: type[Settings], value: object) -> Finding:

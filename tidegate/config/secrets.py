@@ -2,24 +2,35 @@
 
 "${env:OPENAI_API_KEY}"          the variable's value
 "${file:/run/secrets/openai}"    the file's text, without the newline at its end
-"Bearer ${env:TOKEN}"            either may stand inside other text
+"${vault:kv/openai#key}"         a field of a secret in HashiCorp Vault
+"${aws:prod/openai#key}"         one in AWS Secrets Manager; without `#` all of its text
+"${gcp:projects/P/secrets/S}"    one in Google Secret Manager
+"Bearer ${env:TOKEN}"            each may stand inside other text
 """
 
 from __future__ import annotations
 
 import hmac
 import re
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
 from tidegate.config.mistakes import nearest
 from tidegate.config.surroundings import Surroundings, refusal, surroundings
+from tidegate.config.vaults import OPENERS, VaultError
 from tidegate.redact import MASK
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
-_FORMS = ("${env:NAME}", "${file:/path}")
+_FORMS = (
+    "${env:NAME}",
+    "${file:/path}",
+    "${vault:path#field}",
+    "${aws:name#field}",
+    "${gcp:projects/…/secrets/…}",
+)
+_KINDS = ("env", "file", *OPENERS)
 _FILE_LIMIT_BYTES = 64 * 1024
 
 
@@ -77,12 +88,12 @@ class Secret:
     def __get_pydantic_json_schema__(
         cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Text; the examples show editors the two references."""
-        return {"title": "Secret", "type": "string", "minLength": 1, "examples": list(_FORMS)}
+        """Text; the examples show editors the usual references."""
+        return {"title": "Secret", "type": "string", "minLength": 1, "examples": list(_FORMS[:3])}
 
 
-def resolve(text: str, around: Surroundings) -> Secret:
-    """The secret that `text` is or refers to.
+def resolve(text: str, around: Surroundings, *, lines: bool = False) -> Secret:
+    """The secret that `text` is or refers to; with `lines`, it need not fit into an HTTP header.
 
     Raises: a pydantic refusal, which never holds a value, when a reference leads nowhere.
     """
@@ -90,23 +101,34 @@ def resolve(text: str, around: Surroundings) -> Secret:
     resolved = _REFERENCE.sub(lambda found: _look_up(found[1], around), text)
     if not resolved:
         raise refusal("is empty", allowed=_FORMS)
-    if not (resolved.isascii() and resolved.isprintable()):
+    if not lines and not (resolved.isascii() and resolved.isprintable()):
         raise refusal("has a character inside that no HTTP header can carry")
     return Secret(resolved, " ".join(references) or "literal")
 
 
 def _look_up(reference: str, around: Surroundings) -> str:
     kind, colon, name = reference.partition(":")
-    if not colon or not name or kind not in {"env", "file"}:
+    if not colon or not name or kind not in _KINDS:
         # What stands in the braces may be a secret put there by mistake: only `kind` is judged,
         # and nothing is repeated.
-        likely = nearest(kind, ("env", "file")) if colon and name else None
+        likely = nearest(kind, _KINDS) if colon and name else None
         raise refusal(
             "holds a reference of an unknown form",
             allowed=_FORMS,
             nearest=f"${{{likely}:…}}" if likely else None,
         )
-    return _from_env(name, around) if kind == "env" else _from_file(name, around)
+    if kind == "env":
+        return _from_env(name, around)
+    if kind == "file":
+        return _from_file(name, around)
+    try:
+        value = around.vaults.get(kind, name).strip()
+    except VaultError as error:
+        likely = f"${{{kind}:{name.partition('#')[0]}#{error.nearest}}}" if error.nearest else None
+        raise refusal(f"refers to {error}", nearest=likely) from error
+    if not value:
+        raise refusal(f"refers to `{name}`, which is empty")
+    return value
 
 
 def _from_env(name: str, around: Surroundings) -> str:
@@ -156,3 +178,11 @@ def _validate(value: object, info: ValidationInfo) -> Secret:
     if not isinstance(value, str):
         raise refusal("must be text; put it in quotes", allowed=_FORMS)
     return resolve(value, surroundings(info))
+
+
+def _validate_document(value: object, info: ValidationInfo) -> object:
+    return resolve(value, surroundings(info), lines=True) if isinstance(value, str) else value
+
+
+Document = Annotated[Secret, BeforeValidator(_validate_document)]
+"""A secret of any number of lines, such as a service account's key in JSON."""

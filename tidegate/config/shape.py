@@ -34,7 +34,7 @@ def chosen(annotation: Any, value: object) -> type[Settings] | None:
     sections = list(sections_of(annotation))
     if len(sections) > 1:
         kind = _inside(value, "kind")
-        sections = [section for section in sections if kind_of(section) == kind]
+        sections = [section for section in sections if kind in kinds_of(section)]
     return sections[0] if sections else None
 
 
@@ -50,10 +50,10 @@ def sections_of(annotation: Any) -> Iterator[type[Settings]]:
         yield annotation
 
 
-def kind_of(section: type[Settings]) -> str | None:
-    """What a section's `kind` must be, if it has one."""
+def kinds_of(section: type[Settings]) -> tuple[str, ...]:
+    """What a section's `kind` may be, if it has one."""
     field = section.model_fields.get("kind")
-    return str(get_args(field.annotation)[0]) if field else None
+    return get_args(field.annotation) if field else ()
 
 
 def _element(annotation: Any) -> Any:

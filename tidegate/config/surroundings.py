@@ -1,4 +1,4 @@
-"""What a configuration is read against: the directory of its file and the environment."""
+"""What a configuration is read against: the directory of its file, the environment, vaults."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from tidegate.config.vaults import Vaults
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -18,6 +20,12 @@ class Surroundings:
 
     directory: Path = field(default_factory=Path.cwd)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    vaults: Vaults = field(init=False, repr=False, compare=False)
+    """Where secrets are kept outside this machine, as `environ` says."""
+
+    def __post_init__(self) -> None:
+        """Have vaults of its own, for what one reading has fetched is old at the next."""
+        object.__setattr__(self, "vaults", Vaults(self.environ))
 
     def locate(self, text: str) -> Path:
         """`text` as a path, relative ones from the directory of the configuration."""
