@@ -34,6 +34,7 @@ from tidegate.live import Live
 from tidegate.logs import configure
 from tidegate.net.listen import listen
 from tidegate.parent import CANNOT_START, end_with_parent
+from tidegate.policy.health import Wards
 
 log = logging.getLogger("tidegate.worker")
 
@@ -51,7 +52,7 @@ async def serve(reload: Callable[[], Config], worker: str, fd: int | None) -> No
         max_pending_bytes=first.spool.pending_limit,
     )
     sidecars: dict[str, int] = json.loads(os.environ.get(SIDECARS_VARIABLE, "{}"))
-    live = Live(reload, partial(build, spool=spool, sidecars=sidecars))
+    live = Live(reload, partial(build, spool=spool, sidecars=sidecars, wards=Wards()))
     app = App(live.enter, live.leave, worker)
     settings = live.config.server
     bounds = Bounds(settings.header_limit, settings.read_timeout, settings.keepalive)

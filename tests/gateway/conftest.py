@@ -20,6 +20,7 @@ from tidegate.ledger.segment import read_segment, segments
 from tidegate.ledger.spool import SpoolWriter
 from tidegate.live import Live
 from tidegate.net.listen import listen
+from tidegate.policy.health import Wards
 from tidegate.providers.simulated.server import Server as Simulated
 from tidegate.providers.simulated.server import start
 from tidegate.providers.simulated.settings import Settings
@@ -110,13 +111,17 @@ Open = Callable[..., Coroutine[None, None, Gateway]]
 async def open_gateway(tmp_path: Path) -> AsyncGenerator[Open]:
     async with AsyncExitStack() as stack:
 
-        async def open_(config: str = CONFIG, settings: Settings | None = None) -> Gateway:
+        async def open_(
+            config: str = CONFIG, settings: Settings | None = None, **places: str
+        ) -> Gateway:
             sim = await stack.enter_async_context(await start(settings or Settings()))
             path = tmp_path / "tidegate.yaml"
-            path.write_text(config.format(sim=sim.base_url))
+            path.write_text(config.format(sim=sim.base_url, **places))
             loaded = load(path, {})
             spool = SpoolWriter(loaded.spool.directory, writer="gw-0")
-            live = Live(partial(load, path, {}), partial(build, spool=spool, sidecars={}))
+            live = Live(
+                partial(load, path, {}), partial(build, spool=spool, sidecars={}, wards=Wards())
+            )
             app = App(live.enter, live.leave, "gw-0")
             limits = loaded.server
             server = Server(app, Bounds(limits.header_limit, limits.read_timeout, 5.0))
