@@ -1,4 +1,4 @@
-"""Google Secret Manager, over the standard library's HTTP client with google-auth's credentials.
+"""Google Secret Manager, asked as google-auth asks for tokens.
 
 The credentials are the application default ones. CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER
 names another endpoint, as it does for Google's own command line.
@@ -10,25 +10,20 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
-from urllib.error import HTTPError
-from urllib.request import Request as HttpRequest
-from urllib.request import urlopen
 
 import msgspec
 
 from tidegate.config.vaults import TIMEOUT_S, VaultError, not_installed
+from tidegate.providers.google_auth import Source, Transport, application_default, service_account
 
 try:
-    import google.auth
-    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
-    from google.auth.transport import Request, Response
+    from google.auth.exceptions import GoogleAuthError, TransportError
 except ImportError as error:
     raise not_installed("gcp", "google-auth") from error
 
 _ENDPOINT: Final = "https://secretmanager.googleapis.com/"
-_SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
-_ANSWER_LIMIT_BYTES: Final = 1 << 20
 _NOT_FOUND, _DENIED, _GOOD = 404, (401, 403), 200
 
 
@@ -36,57 +31,20 @@ class _Payload(msgspec.Struct):
     data: str = ""
 
 
+class _Key(msgspec.Struct):
+    type: str = ""
+
+
 class _Version(msgspec.Struct):
     payload: _Payload
 
 
-class _Answer(Response):
-    """An answer as google-auth wants it."""
+class _Http(Transport):
+    """Google's way to ask for tokens, and ours to ask for secrets, with less patience."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], data: bytes) -> None:
-        self._status, self._headers, self._data = status, headers, data
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self._status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers."""
-        return self._headers
-
-    @property
-    def data(self) -> bytes:
-        """The body."""
-        return self._data
-
-
-class _Http(Request):
-    """How google-auth asks for tokens; and how we ask for secrets."""
-
-    def __call__(
-        self,
-        url: str,
-        method: str = "GET",
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        **_: Any,
-    ) -> _Answer:
-        """The answer, whatever its status. Raises: `TransportError` when there is none."""
-        if not url.startswith(("https://", "http://")):
-            raise TransportError("not an HTTP address")
-        asked = HttpRequest(url, data=body, headers=dict(headers or {}), method=method)  # noqa: S310
-        wait_s = min(timeout or TIMEOUT_S, TIMEOUT_S)
-        try:
-            with urlopen(asked, timeout=wait_s) as answer:  # noqa: S310 - the scheme is checked
-                return _Answer(answer.status, answer.headers, answer.read(_ANSWER_LIMIT_BYTES))
-        except HTTPError as error:
-            with error:
-                return _Answer(error.code, dict(error.headers), error.read(_ANSWER_LIMIT_BYTES))
-        except OSError as error:
-            raise TransportError(type(error).__name__) from error
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Ask, and wait. Raises: `google.auth.exceptions.TransportError`."""
+        return super().__call__(*arguments, **{**named, "timeout": TIMEOUT_S})
 
 
 class SecretManager:
@@ -97,19 +55,12 @@ class SecretManager:
         self._http = _Http()
         endpoint = environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER") or _ENDPOINT
         self._endpoint = endpoint.rstrip("/")
-        file = environ.get("GOOGLE_APPLICATION_CREDENTIALS")
-        library: Any = google.auth  # without types
         try:
-            found = (
-                library.load_credentials_from_file(file, scopes=_SCOPES, request=self._http)
-                if file
-                else library.default(scopes=_SCOPES, request=self._http)
-            )
-            self._credentials = found[0]
+            self._credentials = _source(environ.get("GOOGLE_APPLICATION_CREDENTIALS"))()
             self._credentials.refresh(self._http)
         except TransportError as error:
             raise _unreachable(error) from None
-        except (DefaultCredentialsError, GoogleAuthError, ValueError):
+        except (GoogleAuthError, msgspec.MsgspecError, ValueError, OSError):
             raise VaultError(
                 "Google Cloud, and no usable credentials of Google are found; "
                 "set GOOGLE_APPLICATION_CREDENTIALS",
@@ -144,5 +95,20 @@ class SecretManager:
             raise VaultError(f"`{name}` in Google Secret Manager, which is not text") from None
 
 
+def _source(file: str | None) -> Source:
+    """Where the credentials come from: a service account's key in `file`, or what the machine has.
+
+    Raises: `OSError`, `ValueError`, `MsgspecError`.
+    """
+    if file:
+        text = Path(file).read_text(encoding="utf-8")
+        if msgspec.json.decode(text, type=_Key).type == "service_account":
+            return service_account(text)
+    return application_default()
+
+
 def _unreachable(error: Exception) -> VaultError:
-    return VaultError(f"Google Cloud, which cannot be reached ({error})", closed=True)
+    return VaultError(
+        f"Google Cloud, which cannot be reached ({type(error.__cause__ or error).__name__})",
+        closed=True,
+    )
