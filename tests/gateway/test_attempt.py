@@ -79,9 +79,8 @@ class House:
         self.client = AsyncOpenAI(base_url=gateway.url + "/v1", api_key="k", max_retries=0)
 
     async def text(self, model: str, **more: Any) -> str | None:
-        answer: ChatCompletion = await self.client.chat.completions.create(
-            model=model, messages=HELLO, **more
-        )
+        create: Any = self.client.chat.completions.create
+        answer: ChatCompletion = await create(model=model, messages=HELLO, **more)
         return answer.choices[0].message.content
 
     async def streamed(self, model: str, **more: Any) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from tidegate.errors import ContentFiltered, UpstreamError, UpstreamRefused
+from tidegate.errors import BadRequest, ContentFiltered, UpstreamError, UpstreamRefused
 from tidegate.providers.compatible import CHAT, Row
 from tidegate.providers.openai import PATHS, OpenAI
 
@@ -47,9 +47,14 @@ class Azure(OpenAI):
         return "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()
 
     def path(self, api: str, model: str) -> str:
-        """Where `api` is served for the deployment `model`, behind the resource's address."""
+        """Where `api` is served for the deployment `model`, behind the resource's address.
+
+        Raises: `BadRequest` when that is no name, for an alias may let callers choose it.
+        """
         if self._version == NEWER:
             return f"/openai/v1{PATHS[api]}"
+        if not model.strip("."):
+            raise BadRequest("There is no such deployment.", param="model")
         deployment = quote(model, safe="")
         return f"/openai/deployments/{deployment}{PATHS[api]}?api-version={self._version}"
 

@@ -137,6 +137,8 @@ class Tokens:
 
         Nothing is raised: whoever asks for the header is told.
         """
+        if self._asked.is_set():
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._asked.wait()

@@ -12,7 +12,7 @@ import time
 from asyncio import get_running_loop
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
 from tidegate.errors import UpstreamDenied, UpstreamError, UpstreamRateLimited
 from tidegate.net.http import Response, Timeouts
@@ -24,6 +24,8 @@ from tidegate.types import Answer, Call, Choice, Facts
 from tidegate.types import Timeouts as Deadlines
 
 ERROR_LIMIT_BYTES = 64 << 10
+KEEPER_WAIT_S = 5.0
+"""How long the first requests wait for a first credential at most."""
 CONTENT_TYPE = b"content-type"
 NO_CALL = Call(wire="passthrough", model="", body={}, stream=False, wants_usage=False)
 
@@ -31,11 +33,37 @@ _PASSED_ON = frozenset({b"openai-processing-ms", b"openai-version"})
 _REQUEST_IDS = (b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id")
 
 
+class Keeper(Protocol):
+    """Keeps a credential fresh in the background."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    async def ready(self, wait_s: float) -> None:
+        """Wait `wait_s` at most for the first one, or the first failure. Raises nothing."""
+        ...
+
+    async def close(self) -> None:
+        """End."""
+        ...
+
+
 class HttpProvider:
     """A vendor: its dialect, our accounts with it, and the places where it answers."""
 
-    def __init__(self, dialect: Dialect, replicas: Replicas, accounts: Accounts) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        replicas: Replicas,
+        accounts: Accounts,
+        keeper: Keeper | None = None,
+    ) -> None:
+        """`keeper` is started now, and closed with the provider."""
         self._dialect = dialect
+        self._keeper = keeper
+        if keeper is not None:
+            keeper.start()
         self.replicas = replicas
         self.accounts = accounts
         self._several = len(replicas.all) > 1
@@ -46,6 +74,8 @@ class HttpProvider:
 
         Raises: `UpstreamError`, `BadRequest` when the call cannot be said.
         """
+        if self._keeper is not None:
+            await self._keeper.ready(KEEPER_WAIT_S)
         began_s = self._time()
         account = self.accounts.pick(began_s)
         request = self._dialect.request(choice, call, account.credential)
@@ -131,6 +161,8 @@ class HttpProvider:
 
     async def close(self) -> None:
         """Close every connection."""
+        if self._keeper is not None:
+            await self._keeper.close()
         await self.replicas.close()
 
     async def _judge(self, response: Response, account: Account) -> None:

@@ -39,8 +39,8 @@ _JSON: Final = "application/json"
 class Credential(Protocol):
     """What an account is to this dialect."""
 
-    def lines(self, path: str, body: bytes) -> bytes:
-        """The header lines of a request; `path` stands behind the base URL.
+    def lines(self, path: str, body: bytes, method: str = "POST") -> bytes:
+        """The header lines of a request; `path` stands behind the base URL, and may have a query.
 
         Raises: `UpstreamDenied` or `UpstreamUnreachable` when there are no keys (yet).
         """
@@ -80,8 +80,8 @@ class ApiKey:
         """`headers` are sent with every request."""
         self._lines = _encode({"content-type": _JSON, "authorization": f"Bearer {key}"}, headers)
 
-    def lines(self, path: str, body: bytes) -> bytes:  # noqa: ARG002 - the same for all
-        """See `Credential.lines`."""
+    def lines(self, path: str, body: bytes, method: str = "POST") -> bytes:  # noqa: ARG002
+        """The same for all. See `Credential.lines`."""
         return self._lines
 
 
@@ -119,14 +119,14 @@ class Signer:
         self._keys: Keys | None = None
         self._auth: Any = None
 
-    def lines(self, path: str, body: bytes) -> bytes:
+    def lines(self, path: str, body: bytes, method: str = "POST") -> bytes:
         """See `Credential.lines`."""
         keys = self._source.keys()
         if keys is not self._keys:
             self._keys, self._auth = keys, self._signature(keys, _SERVICE, self._region)
         auth = self._auth
         at = datetime.fromtimestamp(self._clock.now_ns() // 1_000_000_000, UTC)
-        request = _Unsigned(self._base_url + path, body, f"{at:%Y%m%dT%H%M%SZ}")
+        request = _Unsigned(method, self._base_url + path, body, f"{at:%Y%m%dT%H%M%SZ}")
         headers = request.headers
         headers["content-type"] = _JSON
         headers["host"] = self._host
@@ -148,31 +148,46 @@ class KeyChain:
     """Keys from botocore's own chain, resolved and renewed on a thread."""
 
     def __init__(
-        self, profile: str | None = None, resolve: Callable[[], Any] | None = None
+        self,
+        profile: str | None = None,
+        *,
+        resolve: Callable[[], Any] | None = None,
+        look_again_s: float = LOOK_AGAIN_S,
+        try_again_s: float = TRY_AGAIN_S,
     ) -> None:
         """Make one.
 
         Args:
             profile: of the AWS configuration files; None is the default one.
             resolve: what goes through the chain; gives botocore's credentials, or None.
+            look_again_s: how often keys that expire are looked at.
+            try_again_s: the wait after a failure.
 
         Raises: `MissingPart` without botocore.
         """
         self._resolve = resolve or _chain(profile)
+        self._look_again_s = look_again_s
+        self._try_again_s = try_again_s
         self._credentials: Any = None
         self._keys: Keys | None = None
-        self._failure: UpstreamError = UpstreamUnreachable(
-            "The gateway's AWS credentials are still being looked for."
+        self._failure: tuple[type[UpstreamError], str] = (
+            UpstreamUnreachable,
+            "The gateway's AWS credentials are still being looked for.",
         )
         self._looked = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
-    async def start(self, wait_s: float) -> None:
-        """Begin to keep keys; wait `wait_s` at most for the first, or for the first failure.
+    def start(self) -> None:
+        """Begin to keep keys."""
+        self._keeper = asyncio.create_task(self._keep(), name="aws credentials")
+
+    async def ready(self, wait_s: float) -> None:
+        """Wait `wait_s` at most for the first keys, or for the first failure to get some.
 
         Nothing is raised: whoever asks for the keys is told.
         """
-        self._keeper = asyncio.create_task(self._keep(), name="aws credentials")
+        if self._looked.is_set():
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._looked.wait()
@@ -187,7 +202,8 @@ class KeyChain:
     def keys(self) -> Keys:
         """The keys of now. See `Source.keys`."""
         if self._keys is None or self._expired():
-            raise self._failure
+            kind, message = self._failure
+            raise kind(message)
         return self._keys
 
     async def _keep(self) -> None:
@@ -196,11 +212,11 @@ class KeyChain:
                 frozen = await _in_thread(self._frozen)
             except Exception as error:  # noqa: BLE001 - the chain's links raise whatever they like
                 self._failed(error)
-                wait_s = TRY_AGAIN_S
+                wait_s = self._try_again_s
             else:
                 self._keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
-                self._failure = UpstreamDenied("The gateway's AWS credentials are expired.")
-                wait_s = LOOK_AGAIN_S
+                self._failure = UpstreamDenied, "The gateway's AWS credentials are expired."
+                wait_s = self._look_again_s
             self._looked.set()
             if self._keys is not None and not hasattr(self._credentials, "refresh_needed"):
                 return  # these hold for ever
@@ -216,7 +232,7 @@ class KeyChain:
 
     def _failed(self, error: Exception) -> None:
         if self._keys is None:
-            self._failure = UpstreamDenied("The gateway has no AWS credentials.")
+            self._failure = UpstreamDenied, "The gateway has no AWS credentials."
         log.warning(
             "AWS credentials could not be had",
             extra={"fields": {"error": type(error).__name__, "detail": str(error)[:300]}},
@@ -239,8 +255,8 @@ class _Unsigned:
 
     __slots__ = ("body", "context", "headers", "method", "params", "url")
 
-    def __init__(self, url: str, body: bytes, timestamp: str) -> None:
-        self.method = "POST"
+    def __init__(self, method: str, url: str, body: bytes, timestamp: str) -> None:
+        self.method = method
         self.url = url
         self.params = None
         self.body = body

@@ -73,6 +73,10 @@ class Bedrock:
         """See `Dialect.refusal`."""
         return converse.refusal(status, body)
 
+    def signature(self, credential: Credential, method: str, path: str, body: bytes) -> bytes:
+        """See `Dialect.signature`."""
+        return credential.lines(path, body, method)
+
 
 def _said(choice: Choice, call: Call) -> tuple[Json, list[str]]:
     """The body of a conversation, and what it leaves out."""
