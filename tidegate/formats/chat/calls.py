@@ -10,8 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from tidegate.errors import UpstreamMalformed
-from tidegate.formats.chat.parts import ToolCall, read_signature
-from tidegate.formats.chat.read_reply import CALLS_MAX, arguments_text, new_call_id
+from tidegate.formats.chat.parts import ToolCall, arguments_text, read_signature
+from tidegate.formats.chat.read_reply import CALLS_MAX, new_call_id
 from tidegate.formats.openai import BROKEN
 from tidegate.formats.words import Delta, ToolBegan, ToolDelta
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from tidegate.formats.words import Audio, File, Foreign, Image, Part, Refusal, Text, Thinking
@@ -12,6 +13,8 @@ from tidegate.formats.words import Audio, File, Foreign, Image, Part, Refusal, T
 Json = dict[str, Any]
 
 _FIELD = "message."
+
+_encode = msgspec.json.Encoder().encode
 
 
 def foreign_field(name: str, value: object) -> Foreign:
@@ -72,6 +75,13 @@ class ToolCall(Struct):
     id: str | None = None
     function: Function | None = None
     extra_content: Any = None
+
+
+def arguments_text(told: str | Json | None) -> str:
+    """Arguments as JSON text: some servers send the object itself."""
+    if told is None:
+        return ""
+    return told if isinstance(told, str) else _encode(told).decode()
 
 
 def read_part(part: PartFields, raw: Json) -> Iterator[Part]:

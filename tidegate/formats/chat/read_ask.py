@@ -20,6 +20,7 @@ from tidegate.errors import BadRequest
 from tidegate.formats.chat.parts import (
     PartFields,
     ToolCall,
+    arguments_text,
     foreign_field,
     read_part,
     read_signature,
@@ -130,6 +131,8 @@ class _Body(Struct):
 _KNOWN = frozenset(_Body.__struct_fields__)
 _KNOWN_IN_MESSAGES = frozenset(_Message.__struct_fields__) | {"annotations", "audio"}
 
+_NOTHING = Text("")
+
 
 def read_ask(body: Json) -> Ask:
     """The request that `body` says. See `Heard.read_ask`."""
@@ -178,7 +181,7 @@ def _turns(messages: list[_Message], raw: list[Json]) -> tuple[Turn, ...]:
             call = message.tool_call_id if role == "tool" else last_call
             if not call:
                 _refuse(place, "tool_call_id" if role == "tool" else "name", "answers no call")
-            parts = tuple(_contents(message, raw[place]))
+            parts = tuple(part for part in _contents(message, raw[place]) if part != _NOTHING)
             results.append(ToolResult(call, parts, name=names.get(call, message.name or "")))
             continue
         if results:
@@ -236,9 +239,7 @@ def _assistant(
             parts.append(Foreign("chat", fields))
             continue
         name = call.function.name or _refuse(place, "tool_calls", "calls a tool without a name")
-        arguments = call.function.arguments or ""
-        if not isinstance(arguments, str):
-            _refuse(place, "tool_calls", "has arguments that are not text")
+        arguments = arguments_text(call.function.arguments)
         names[call.id or ""] = name
         parts.append(ToolUse(call.id or "", name, arguments, read_signature(call.extra_content)))
     last = ""

@@ -18,6 +18,7 @@ from tidegate.formats.chat.parts import (
     Function,
     PartFields,
     ToolCall,
+    arguments_text,
     foreign_field,
     read_part,
     read_signature,
@@ -94,7 +95,6 @@ class _Reply(Struct):
 
 
 _decode = msgspec.json.Decoder(_Reply).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def read_reply(body: bytes) -> Reply:
@@ -194,13 +194,6 @@ def read_notes(annotations: list[Json] | None) -> tuple[Json, ...]:
         else note
         for note in annotations or ()
     )
-
-
-def arguments_text(told: str | Json | None) -> str:
-    """Arguments as JSON text: some servers send the object itself."""
-    if told is None:
-        return ""
-    return told if isinstance(told, str) else _encode(told).decode()
 
 
 def new_call_id() -> str:

@@ -124,11 +124,12 @@ class ChatReader:
 class _Progress:
     """How far one choice has come."""
 
-    __slots__ = ("_calls", "_index", "_refused", "finished")
+    __slots__ = ("_calls", "_index", "_plain", "_refused", "finished")
 
     def __init__(self, index: int) -> None:
         self._index = index
         self._calls: Calls | None = None
+        self._plain = False
         self._refused = False
         self.finished = False
 
@@ -149,7 +150,7 @@ class _Progress:
         content, said = delta.content, len(deltas)
         thought = delta.reasoning_content or delta.reasoning or delta.reasoning_details
         if thought:
-            deltas += _thoughts(delta, self._index)
+            deltas += self._thoughts(delta)
         if content or delta.annotations or choice.logprobs is not None:
             deltas += _texts(choice, delta, self._index)
         if delta.refusal:
@@ -172,6 +173,22 @@ class _Progress:
         sequence = stop if finish == "stop" and isinstance(stop, str) else None
         deltas.append(Finished(finish, sequence, self._index))
 
+    def _thoughts(self, delta: _Delta) -> Iterable[Delta]:
+        """Reasoning as text, and what only OpenRouter's details tell: signatures, encrypted parts.
+
+        Details say the text again, so theirs counts only where there is no other.
+        """
+        text = delta.reasoning_content or delta.reasoning
+        if text:
+            self._plain = True
+            yield ThinkingDelta(text, choice=self._index)
+        for detail in delta.reasoning_details or ():
+            told = read_detail(detail)
+            if told is not None:
+                more = "" if self._plain else told.text
+                if more or told.signature or told.redacted:
+                    yield ThinkingDelta(more, told.signature, told.redacted, self._index)
+
     def _call(self, delta: _Delta, deltas: list[Delta]) -> None:
         if self._calls is None:
             self._calls = Calls(self._index)
@@ -180,19 +197,6 @@ class _Progress:
         old = delta.function_call
         if old is not None:
             self._calls.read(ToolCall(function=old), deltas)
-
-
-def _thoughts(delta: _Delta, index: int) -> Iterable[Delta]:
-    """Reasoning as text, and what only OpenRouter's details tell: signatures, encrypted parts."""
-    text = delta.reasoning_content or delta.reasoning
-    if text:
-        yield ThinkingDelta(text, choice=index)
-    for detail in delta.reasoning_details or ():
-        told = read_detail(detail)
-        if told is not None:
-            more = "" if text else told.text
-            if more or told.signature or told.redacted:
-                yield ThinkingDelta(more, told.signature, told.redacted, index)
 
 
 def _texts(choice: _Choice, delta: _Delta, index: int) -> Iterable[Delta]:
