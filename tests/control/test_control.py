@@ -17,6 +17,8 @@ from spools import Spool, names, record
 
 from tidegate.ledger.segment import segments
 from tidegate.ledger.spool import SpoolWriter
+from tidegate.policy.board import Poster, Sources
+from tidegate.policy.health import HealthSettings, Wards
 from tidegate.store.records import RecordStore
 
 CONFIG = """
@@ -121,6 +123,21 @@ def test_health_and_reload(start: Callable[..., Control]) -> None:
     assert get(port, "/healthz")["uptime_s"] >= health["uptime_s"]
     control.process.send_signal(signal.SIGINT)
     assert control.process.wait() == 0
+
+
+async def test_what_the_gateways_post_is_shown(
+    tmp_path: Path, start: Callable[..., Control]
+) -> None:
+    wards = Wards()
+    wards.of("p/m", HealthSettings())
+    await Poster(tmp_path / "state", "gw-0", Sources(wards)).post()
+    port = await asyncio.to_thread(start().port)
+    told = await asyncio.to_thread(get, port, "/targets")
+    assert [(row["name"], row["state"]) for row in told["targets"]] == [("p/m", "closed")]
+    url = f"http://127.0.0.1:{port}/metrics"
+    with await asyncio.to_thread(urllib.request.urlopen, url, timeout=10) as answer:
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert b'tidegate_breaker_state{target="p/m",worker="gw-0"} 0\n' in answer.read()
 
 
 def test_second_process_says_that_another_has_the_spool(

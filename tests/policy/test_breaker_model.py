@@ -247,4 +247,4 @@ class Agreement(RuleBasedStateMachine):
 class TestAgreement(Agreement.TestCase):
     """Run by pytest."""
 
-    settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+    settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -229,10 +229,19 @@ def test_reload_changes_settings_and_nothing_else() -> None:
 def test_number_of_targets_is_bounded_and_the_longest_unused_goes() -> None:
     wards = Wards(limit=3)
     for second, name in enumerate(("a", "b", "c", "a", "c"), start=1):
-        begun(wards.of(name, SETTINGS), float(second))
+        begun(wards.of(name, SETTINGS), float(second)).cancelled()
     wards.of("d", SETTINGS)
     assert sorted(wards.names()) == ["a", "c", "d"]
     assert wards.get("b") is None
+
+
+def test_what_rests_or_is_in_use_is_not_forgotten_for_what_is_fine() -> None:
+    wards = Wards(limit=3)
+    fail(wards.of("resting", SETTINGS), UpstreamFailed("It failed."), now_s=1.0)
+    begun(wards.of("in use", SETTINGS), 2.0)
+    for number in range(10):
+        begun(wards.of(f"fine-{number}", SETTINGS), 3.0 + number).cancelled()
+    assert sorted(wards.names()) == ["fine-9", "in use", "resting"]
 
 
 def test_every_change_is_logged_once_and_told_to_listeners(

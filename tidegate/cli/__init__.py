@@ -20,6 +20,7 @@ _COMMANDS = {
     "check": "Tell every mistake in the configuration at once.",
     "serve": "Run the gateway.",
     "log": "Show the latest requests and what became of them.",
+    "targets": "Show how each target is doing.",
     "schema": "Print the configuration's JSON schema, for editors.",
     "simulate": "Run the simulated provider alone.",
 }

@@ -1,7 +1,8 @@
 """The control process from start to end: load the spool until told to stop, then once more.
 
-It answers `GET /healthz` and nothing else yet. Whatever goes wrong with the spool or the store is
-logged and tried again: requests do not depend on this process, and the spool keeps what waits.
+It answers `GET /healthz`, and shows what the gateways post about their targets: `GET /targets` and
+`GET /metrics`. Whatever goes wrong with the spool or the store is logged and tried again: requests
+do not depend on this process, and the spool keeps what waits.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate.control.loader import Loader
+from tidegate.control.metrics import CONTENT_TYPE, metrics
+from tidegate.policy.board import read_boards, shown, state_directory
 from tidegate.store.records import RecordStore
 
 _POLL_S = 0.1
@@ -72,7 +75,11 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
     state = State()
     server = _Server(
         uvicorn.Config(
-            _app(state), log_config=None, log_level="warning", access_log=False, lifespan="off"
+            _app(state, state_directory(settings.spool)),
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
         )
     )
     serving = asyncio.create_task(server.serve([listener]))
@@ -138,25 +145,45 @@ class _Server(uvicorn.Server):
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
+_Page = tuple[bytes, bytes]
+"""Content type and body."""
+_JSON = b"application/json"
 
 
-def _app(state: State) -> Callable[[_Message, _Receive, _Send], Awaitable[None]]:
+def _app(state: State, boards: Path) -> Callable[[_Message, _Receive, _Send], Awaitable[None]]:
     started = time.monotonic()
 
-    async def app(scope: _Message, _receive: _Receive, send: _Send) -> None:
-        known = scope["type"] == "http" and scope["path"] == "/healthz"
+    def health() -> _Page:
         body = {
             "status": "ok" if state.failing is None else "failing",
             "failing": state.failing,
             "loaded": state.loaded,
             "uptime_s": round(time.monotonic() - started, 3),
         }
-        await _answer(send, 200 if known else 404, body if known else {"error": "unknown path"})
+        return _JSON, msgspec.json.encode(body)
+
+    def targets() -> _Page:
+        return _JSON, msgspec.json.encode(shown(read_boards(boards), time.time_ns()))
+
+    def measured() -> _Page:
+        failing = state.failing is not None
+        return CONTENT_TYPE, metrics(read_boards(boards), loaded=state.loaded, failing=failing)
+
+    pages = {"/targets": targets, "/metrics": measured}
+
+    async def app(scope: _Message, _receive: _Receive, send: _Send) -> None:
+        path = scope["path"] if scope["type"] == "http" else None
+        if path == "/healthz":  # which no slow disk may delay
+            await _answer(send, 200, *health())
+        elif path in pages:
+            await _answer(send, 200, *await asyncio.to_thread(pages[path]))
+        else:
+            await _answer(send, 404, _JSON, b'{"error":"unknown path"}')
 
     return app
 
 
-async def _answer(send: _Send, status: int, body: dict[str, Any]) -> None:
-    headers = [(b"content-type", b"application/json")]
+async def _answer(send: _Send, status: int, content_type: bytes, body: bytes) -> None:
+    headers = [(b"content-type", content_type)]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": msgspec.json.encode(body)})
+    await send({"type": "http.response.body", "body": body})

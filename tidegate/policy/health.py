@@ -84,6 +84,11 @@ class TargetState(Struct, frozen=True):
         return 0.0 if self.until_s is None else max(0.0, self.until_s - now_s)
 
 
+def _worth(health: Health) -> tuple[bool, float]:
+    """What is forgotten last is worth most: what rests or is in use, then what was used lately."""
+    return health.outstanding > 0 or math.isfinite(health.breaker.until_s), health.began_s
+
+
 def counts(error: TidegateError) -> bool:
     """Whether `error` speaks of the target, rather than of one request, account or replica.
 
@@ -294,7 +299,10 @@ class Trial(Struct, gc=False):
 
 
 class Wards:
-    """The health of every target, by name: beyond `limit` the longest unused is forgotten."""
+    """The health of every target, by name.
+
+    Beyond `limit` one is forgotten: the longest unused of those that are fine and idle, if any.
+    """
 
     def __init__(self, *, limit: int = LIMIT) -> None:
         self._healths: dict[str, Health] = {}
@@ -311,8 +319,7 @@ class Wards:
         health = self._healths.get(name)
         if health is None:
             if len(self._healths) >= self._limit:
-                oldest = min(self._healths.values(), key=lambda each: each.began_s)
-                del self._healths[oldest.name]
+                del self._healths[min(self._healths.values(), key=_worth).name]
             self._healths[name] = health = Health(name, settings, self._changed)
         elif health.settings is not settings:
             health.settings = settings
