@@ -277,7 +277,9 @@ MANY = [call(number, f"c{number}", "f", "{}") for number in range(257)]
         [chunk(-1, content="a")],
         [chunk(content="a"), chunk(reason="stop"), chunk(content="b")],
         [calls(*MANY)],
+        [calls(*MANY[:200]), chunk(1, tool_calls=MANY[:200])],
         [calls(call(0, "a", None, "{}")), chunk(reason="stop")],
+        [calls(call(0, "a", None, "{}"), call(1, "b", "g", "{}")), chunk(reason="stop")],
         [calls(call(0, "a", "f", "x" * (1 << 20)))] * 9,
     ],
 )

@@ -8,6 +8,7 @@ means that they come side by side, is everything but the first of them held back
 from __future__ import annotations
 
 import msgspec
+from msgspec import Struct
 
 from tidegate.errors import UpstreamMalformed
 from tidegate.formats.chat.parts import ToolCall, arguments_text, read_signature
@@ -16,9 +17,16 @@ from tidegate.formats.openai import BROKEN
 from tidegate.formats.words import Delta, ToolBegan, ToolDelta
 
 ARGUMENTS_MAX_CHARACTERS = 8 << 20
-"""Arguments of all calls of one choice together."""
+"""Arguments of all calls of one answer together."""
 
 _check = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class Budget(Struct):
+    """What all choices of one answer may call, together."""
+
+    calls: int = CALLS_MAX
+    characters: int = ARGUMENTS_MAX_CHARACTERS
 
 
 class _Call:
@@ -35,7 +43,9 @@ class _Call:
         self.pieces: list[str] = []
 
     def whole(self) -> bool:
-        """Whether the arguments so far are JSON."""
+        """Whether it may be over: it has a name, and arguments that are JSON."""
+        if not self.began:
+            return False
         try:
             _check("".join(self.pieces))
         except BROKEN:
@@ -46,13 +56,13 @@ class _Call:
 class Calls:
     """The calls of one choice."""
 
-    def __init__(self, choice: int) -> None:
+    def __init__(self, choice: int, budget: Budget) -> None:
         self._choice = choice
+        self._budget = budget
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
         self._open: _Call | None = None
         self._held: list[_Call] = []
-        self._characters = 0
 
     def read(self, piece: ToolCall, deltas: list[Delta]) -> None:
         """Append the deltas that one piece of a call gives.
@@ -68,8 +78,8 @@ class Calls:
         text = arguments_text(function.arguments) if function is not None else ""
         if text:
             call.pieces.append(text)
-            self._characters += len(text)
-            if self._characters > ARGUMENTS_MAX_CHARACTERS:
+            self._budget.characters -= len(text)
+            if self._budget.characters < 0:
                 raise UpstreamMalformed("The provider's stream calls tools without an end.")
         if call is self._open:
             self._say(call, text, deltas)
@@ -83,12 +93,12 @@ class Calls:
         """
         late: list[Delta] = []
         for call in self._held:
-            self._open = call
-            self._say(call, "".join(call.pieces), late)
-        self._held.clear()
-        if self._open is not None and not self._open.began:
-            raise UpstreamMalformed("The provider's stream calls a tool without a name.")
+            self._say(call, "", late)
+        for call in (self._open, *self._held):
+            if call is not None and not call.began:
+                raise UpstreamMalformed("The provider's stream calls a tool without a name.")
         self._open = None
+        self._held.clear()
         deltas[place:place] = late
 
     def _find(self, piece: ToolCall, name: str | None) -> _Call:
@@ -110,7 +120,8 @@ class Calls:
         return self._begin(call_id, index)
 
     def _begin(self, call_id: str | None, index: int | None) -> _Call:
-        if len(self._calls) >= CALLS_MAX:
+        self._budget.calls -= 1
+        if self._budget.calls < 0:
             raise UpstreamMalformed(f"The provider's answer calls more than {CALLS_MAX} tools.")
         call = _Call(len(self._calls), call_id)
         self._calls.append(call)

@@ -39,7 +39,7 @@ from tidegate.formats.words import (
 Json = dict[str, Any]
 
 CALLS_MAX = 256
-"""Calls of tools in one answer; a hostile server could send them without end."""
+"""Calls of tools in one choice, or in a stream; a hostile server could send them without end."""
 CHOICES_MAX = 128
 """OpenAI's own bound of `n`."""
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from tidegate.errors import UpstreamMalformed
-from tidegate.formats.chat.calls import Calls
+from tidegate.formats.chat.calls import Budget, Calls
 from tidegate.formats.chat.parts import Function, PartFields, ToolCall, read_detail, thought
 from tidegate.formats.chat.read_reply import (
     CHOICES_MAX,
@@ -79,6 +79,7 @@ class ChatReader:
         self.done = False
         self._began = False
         self._choices: dict[int, _Progress] = {}
+        self._budget = Budget()
 
     def read(self, event: bytes, data: bytes) -> list[Delta]:  # noqa: ARG002 - chunks have no name
         """The deltas in one event. See `Reader.read`."""
@@ -102,7 +103,7 @@ class ChatReader:
             if progress is None:
                 if not 0 <= index < CHOICES_MAX:
                     raise UpstreamMalformed("The provider's stream has too many choices.")
-                progress = self._choices[index] = _Progress(index)
+                progress = self._choices[index] = _Progress(index, self._budget)
             progress.read(choice, deltas)
         if chunk.usage is not None:
             deltas.append(Used(read_usage(chunk.usage)))
@@ -124,10 +125,11 @@ class ChatReader:
 class _Progress:
     """How far one choice has come."""
 
-    __slots__ = ("_calls", "_index", "_plain", "_refused", "finished")
+    __slots__ = ("_budget", "_calls", "_index", "_plain", "_refused", "finished")
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, budget: Budget) -> None:
         self._index = index
+        self._budget = budget
         self._calls: Calls | None = None
         self._plain = False
         self._refused = False
@@ -148,8 +150,8 @@ class _Progress:
 
     def _read(self, choice: _Choice, delta: _Delta, deltas: list[Delta]) -> None:
         content, said = delta.content, len(deltas)
-        thought = delta.reasoning_content or delta.reasoning or delta.reasoning_details
-        if thought:
+        thinks = delta.reasoning_content or delta.reasoning or delta.reasoning_details
+        if thinks:
             deltas += self._thoughts(delta)
         if content or delta.annotations or choice.logprobs is not None:
             deltas += _texts(choice, delta, self._index)
@@ -157,7 +159,7 @@ class _Progress:
             self._refused = True
             deltas.append(RefusalDelta(delta.refusal, self._index))
         if self._calls is not None and len(deltas) > said:
-            if thought or content or delta.refusal:
+            if thinks or content or delta.refusal:
                 self._calls.settle(deltas, said)
             else:
                 del deltas[said:]  # scores alone are no part, and would end the call
@@ -191,7 +193,7 @@ class _Progress:
 
     def _call(self, delta: _Delta, deltas: list[Delta]) -> None:
         if self._calls is None:
-            self._calls = Calls(self._index)
+            self._calls = Calls(self._index, self._budget)
         for call in delta.tool_calls or ():
             self._calls.read(call, deltas)
         old = delta.function_call
