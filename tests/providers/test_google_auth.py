@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from google.auth import jwt
 
 from tidegate.errors import UpstreamDenied, UpstreamError, UpstreamUnreachable
+from tidegate.net.http import verified_tls
 from tidegate.providers.google_auth import (
     SCOPE,
     Source,
@@ -116,12 +118,17 @@ def account(private_key: str, server: TokenServer) -> dict[str, str]:
 Keep = Callable[[Source], Tokens]
 
 
+@pytest.fixture(scope="module")
+def tls() -> ssl.SSLContext:
+    return verified_tls()
+
+
 @pytest.fixture
-async def keep(clock: Clock) -> AsyncGenerator[Keep]:
+async def keep(clock: Clock, tls: ssl.SSLContext) -> AsyncGenerator[Keep]:
     kept: list[Tokens] = []
 
     def start(source: Source) -> Tokens:
-        kept.append(Tokens(source, clock=clock, pause_s=0.01))
+        kept.append(Tokens(source, clock=clock, tls=tls, pause_s=0.01))
         kept[-1].start()
         return kept[-1]
 

@@ -55,6 +55,8 @@ class Bearer(Protocol):
 class _Google:
     """What both have in common."""
 
+    counts = True
+
     def answer(self, response: Response, call: Call, facts: Facts) -> Answer:
         """See `Dialect.answer`."""
         if call.stream:
