@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,7 +95,7 @@ def broken(draw: st.DrawFn, whole: Any) -> Any:
         return copy
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(broken(BODY))
 def test_broken_request_is_refused_or_understood(body: dict[str, Any]) -> None:
     try:
@@ -109,7 +109,7 @@ def test_broken_request_is_refused_or_understood(body: dict[str, Any]) -> None:
     wrote.end()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(broken(json.loads(written(REPLY, "m", None, TOKEN, 0))))
 def test_broken_answer_is_an_error_of_the_provider(body: Any) -> None:
     data = json.dumps(body).encode()
@@ -128,7 +128,7 @@ def sent() -> list[Any]:
     return [json.loads(event.data) for event in SseDecoder(1 << 24).feed(stream)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(broken(sent()))
 def test_broken_stream_is_an_error_of_the_provider(events: list[Any]) -> None:
     reading, looking, wrote = reader(), watch(Facts(), {}, wants_usage=True), make(read_ask(BODY))
@@ -144,7 +144,7 @@ def told(error: Any) -> bytes:
     return json.dumps({"error": error}).encode()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from([400, 404, 413, 429, 500]), st.binary(max_size=40) | anything.map(told))
 def test_broken_refusal_is_an_error_all_the_same(status: int, body: bytes) -> None:
     assert isinstance(refusal(status, body), UpstreamError)
@@ -208,7 +208,7 @@ asks = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(asks, st.sampled_from(["auto", "none", "any", "tool", None]))
 def test_request_goes_there_and_back(
     ask: Ask, mode: Literal["auto", "none", "any", "tool"] | None
@@ -235,7 +235,7 @@ usages = st.builds(
 finishes: st.SearchStrategy[Finish] = st.sampled_from(["stop", "length", "content_filter"])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(texts | uses | st.builds(Thinking, words.filter(bool), signature=words), max_size=4),
     finishes,
@@ -284,7 +284,7 @@ def streams(draw: st.DrawFn) -> list[Delta]:
     return [*deltas, Finished(draw(finishes)), Used(draw(usages))]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(deltas=streams(), summary=st.booleans())
 def test_stream_goes_there_and_back(*, deltas: list[Delta], summary: bool) -> None:
     body = {"model": "m", "input": "", "reasoning": {"summary": "auto"} if summary else None}
