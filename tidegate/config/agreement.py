@@ -172,7 +172,10 @@ def _limits(document: Document) -> Iterator[Finding]:
 
 
 def _keys(document: Document) -> Iterator[Finding]:
-    aliases = _section(document.get("models"))
+    aliases = [
+        *_section(document.get("models")),
+        *(f"passthrough/{name}" for name, _ in _sections(document.get("providers"))),
+    ]
     names: set[object] = set()
     secrets: set[object] = set()
     for index, key in _entries(document.get("keys")):

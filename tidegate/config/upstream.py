@@ -158,6 +158,11 @@ class Upstream(Settings):
         "the same one.",
     )
     health: HealthRules = setting({}, "When one of several servers is left out.")
+    passthrough: bool = setting(
+        False,
+        "Whether callers may reach its API as it is, below `/passthrough/NAME/`; a key with "
+        "`models` needs `passthrough/NAME` among them.",
+    )
 
     @property
     def addresses(self) -> tuple[Address, ...]:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 from tidegate.formats import chat, completions, embeddings, messages, responses
 from tidegate.formats.format import Heard
+from tidegate.formats.messages import counting
 
 HEARD: Mapping[str, Heard] = {
     "chat": chat,
+    "count_tokens": counting,
     "completions": completions,
     "embeddings": embeddings,
     "messages": messages,

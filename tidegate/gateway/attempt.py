@@ -54,6 +54,9 @@ class Begun(Struct, frozen=True):
 class Provider(Protocol):
     """Who answers."""
 
+    counts: bool
+    """Whether it can count a request's tokens."""
+
     async def open(self, choice: Choice, call: Call, deadline: float) -> Answer:
         """An answer that has begun. Raises: `UpstreamError`."""
         ...

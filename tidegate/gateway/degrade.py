@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tidegate.errors import TidegateError, Unsupported, UpstreamRefused
+from tidegate.formats.estimate import input_tokens
 from tidegate.formats.heard import HEARD
+from tidegate.formats.messages import counting
 from tidegate.formats.words import Began, Finished, Reply, Said, Text, TextDelta, Used
 from tidegate.gateway.exchange import JSON, Ending, Exchange
 from tidegate.types import Call, Plan, Usage
@@ -14,12 +16,18 @@ _NOTHING = Usage(input=0, output=0)
 def degraded(exchange: Exchange, call: Call, plan: Plan, error: TidegateError) -> Ending | None:
     """The alias's canned text as an answer of the model; None where an error is the honest one.
 
-    That is so where no text is configured, and where the request itself was at fault.
+    That is so where no text is configured, and where the request itself was at fault. A count of
+    tokens that nobody could give is estimated.
     """
     text = plan.terms.degraded
-    if text is None or call.wire == "embeddings":
-        return None
     if isinstance(error, UpstreamRefused | Unsupported):
+        return None
+    if call.wire == "count_tokens":
+        exchange.record.degraded = "estimated"
+        tokens = input_tokens(counting.read_ask(call.body))
+        headers = [(b"x-tidegate-degraded", b"estimated"), JSON]
+        return Ending(200, headers, counting.write_count(tokens))
+    if text is None or call.wire == "embeddings":
         return None
     record, heard = exchange.record, HEARD[call.wire]
     record.degraded, record.error, record.error_code = "canned", error.message, error.code

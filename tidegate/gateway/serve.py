@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
+from msgspec import structs
+
 from tidegate.errors import (
     BadRequest,
     DeadlineExceeded,
@@ -53,7 +55,7 @@ from tidegate.gateway.wires import PARAMETERS, Wire, shown
 from tidegate.policy.health import Health
 from tidegate.policy.retry import RetrySettings
 from tidegate.telemetry.record import encode
-from tidegate.types import Call, Choice, Facts, Plan, Principal, Target, Usage
+from tidegate.types import Call, Choice, Facts, Plan, Principal, Target, Terms, Usage
 
 log = logging.getLogger("tidegate.gateway")
 
@@ -115,6 +117,8 @@ async def answer(rooms: Rooms, wire: Wire, exchange: Exchange) -> Ending:
     record.alias, record.stream = call.model, call.stream
 
     plan = rooms.router.plan(caller, call.model, random.random())  # noqa: S311 - load balance
+    if call.wire == "count_tokens":
+        plan = only(plan, lambda choice: rooms.providers[choice.target.provider].counts)
     note_request(exchange, call, plan, body)
 
     exchange.deadline = rooms.loop_time() + min(plan.total_s, patience_s(exchange.headers))
@@ -182,6 +186,11 @@ async def relay(exchange: Exchange, call: Call, begun: Begun) -> Ending:
     finally:
         exchange.record.max_gap_ms = longest_gap_s * 1000.0
     return Ending(200, [], upstream.last)
+
+
+def only(plan: Plan, fits: Callable[[Choice], bool]) -> Plan:
+    """`plan` with the targets that can do what is asked."""
+    return structs.replace(plan, choices=tuple(filter(fits, plan.choices)), terms=Terms())
 
 
 def patience_s(headers: list[Header]) -> float:

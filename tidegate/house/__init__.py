@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tidegate.config.model import Alias, Config, Timeout
 from tidegate.config.model import Target as TargetSettings
+from tidegate.config.provider import Upstream
 from tidegate.gateway.passthrough import Doors
 from tidegate.gateway.serve import Rooms, Spool
 from tidegate.guard.keys import KeyRing
@@ -72,7 +73,7 @@ def build(
             {
                 name: provider
                 for name, provider in providers.items()
-                if getattr(config.providers[name], "passthrough", False)
+                if isinstance(settings := config.providers[name], Upstream) and settings.passthrough
             },
             _timeouts(Timeout.model_validate({})),
         ),

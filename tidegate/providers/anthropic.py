@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import structs
 
-from tidegate.errors import Unsupported, UpstreamError
+from tidegate.errors import BadRequest, Unsupported, UpstreamError
 from tidegate.formats import messages
 from tidegate.formats.format import Heard
 from tidegate.formats.heard import HEARD
@@ -45,6 +45,8 @@ _encode = msgspec.json.Encoder().encode
 class Anthropic:
     """The dialect."""
 
+    counts = True
+
     @staticmethod
     def credential(secret: str | None, headers: Mapping[str, str]) -> bytes:
         """The header lines of an account: its key as `x-api-key`, unless `headers` say else."""
@@ -67,7 +69,11 @@ class Anthropic:
                 f"{choice.name} cannot do this: {', '.join(sorted(set(dropped)))}.",
                 param=dropped[0],
             )
-        return Request(path, _headers(credential, call), _encode(body), tuple(dropped))
+        try:
+            encoded = _encode(body)
+        except RecursionError:
+            raise BadRequest("The body is nested too deeply.") from None
+        return Request(path, _headers(credential, call), encoded, tuple(dropped))
 
     def answer(self, response: Response, call: Call, facts: Facts) -> Answer:
         """See `Dialect.answer`."""

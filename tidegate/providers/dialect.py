@@ -34,6 +34,9 @@ class Request(Struct, frozen=True):
 class Dialect(Protocol):
     """One vendor's API. `anthropic.Anthropic` is one."""
 
+    counts: bool
+    """Whether the API can count a request's tokens before it is sent."""
+
     def request(self, choice: Choice, call: Call, credential: Any) -> Request:
         """`call` in this vendor's words, for `choice`, in the name of `credential`.
 

@@ -49,6 +49,8 @@ _encode = msgspec.json.Encoder().encode
 class OpenAI:
     """The dialect of one row of the table of compatible servers."""
 
+    counts = False
+
     def __init__(self, row: Row) -> None:
         self._row = row
         self._spoken = SPOKEN[row.api]

@@ -37,6 +37,8 @@ _encode = msgspec.json.Encoder().encode
 class Bedrock:
     """Amazon Bedrock's runtime. Accounts' credentials are `auth.Credential`s."""
 
+    counts = True
+
     def request(self, choice: Choice, call: Call, credential: Credential) -> Request:
         """See `Dialect.request`. Raises also what `credential` raises: no keys, no request."""
         if call.wire == EMBED:
