@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from tidegate.errors import UpstreamError
 from tidegate.formats.chat.accent import PLAIN, SHARED, Accent
-from tidegate.formats.chat.read_ask import read_ask
-from tidegate.formats.chat.read_reply import read_reply
-from tidegate.formats.chat.read_stream import ChatReader
-from tidegate.formats.chat.write_ask import write_ask
-from tidegate.formats.chat.write_reply import write_reply
-from tidegate.formats.chat.write_stream import ChatWriter
+from tidegate.formats.chat.asked import read_ask
+from tidegate.formats.chat.asking import write_ask
+from tidegate.formats.chat.replies import read_reply
+from tidegate.formats.chat.replying import write_reply
+from tidegate.formats.chat.streaming import ChatWriter
+from tidegate.formats.chat.streams import ChatReader
 from tidegate.formats.faults import error_body, error_event, refusal
 from tidegate.formats.format import Reader, Spoken
 from tidegate.formats.openai import PassingWatch, learn_choices

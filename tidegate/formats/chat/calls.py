@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from tidegate.errors import UpstreamMalformed
 from tidegate.formats.chat.parts import ToolCall, arguments_text, read_signature
-from tidegate.formats.chat.read_reply import CALLS_MAX, new_call_id
+from tidegate.formats.chat.replies import CALLS_MAX, new_call_id
 from tidegate.formats.openai import BROKEN
 from tidegate.formats.words import Delta, ToolBegan, ToolDelta
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tidegate.formats.chat.parts import write_detail, write_signature
-from tidegate.formats.chat.write_reply import write_finish, write_notes
+from tidegate.formats.chat.replying import write_finish, write_notes
 from tidegate.formats.openai import Frame
 from tidegate.formats.words import (
     Ask,

@@ -19,7 +19,7 @@ from msgspec import Struct
 from tidegate.errors import UpstreamMalformed
 from tidegate.formats.chat.calls import Budget, Calls
 from tidegate.formats.chat.parts import Function, PartFields, ToolCall, read_detail, thought
-from tidegate.formats.chat.read_reply import (
+from tidegate.formats.chat.replies import (
     CHOICES_MAX,
     Logprobs,
     created,

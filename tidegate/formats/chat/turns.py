@@ -31,7 +31,16 @@ Json = dict[str, Any]
 _NAMES: dict[type, str] = {ToolUse: "tool_use", ToolResult: "tool_result"}
 
 
-class Message(Struct):
+def write_turn(turn: Turn, messages: list[Json], accent: Accent, dropped: list[str]) -> None:
+    """Append what `turn` says to `messages`; a turn that says nothing here is left out."""
+    match turn:
+        case Turn(role="user", parts=[Text(text, None, ())], name=None):  # nearly always
+            messages.append({"role": "user", "content": text})
+        case _:
+            _Message(turn, accent, dropped).write_into(messages)
+
+
+class _Message(Struct):
     """One turn being written: a message, or one for each result of a tool and one for the rest."""
 
     turn: Turn
@@ -42,7 +51,6 @@ class Message(Struct):
     """Fields of the message itself that no part stands for."""
 
     def write_into(self, messages: list[Json]) -> None:
-        """Append what the turn says; a turn that says nothing here is left out."""
         turn = self.turn
         match turn.role:
             case "user":

@@ -67,6 +67,8 @@ def _choice(said: Said, index: int) -> Json:
 
 def _message(parts: tuple[Part, ...]) -> Json:
     """The parts of each kind together, in the field of that kind."""
+    if len(parts) == 1 and isinstance(parts[0], Text) and not parts[0].notes:  # nearly always
+        return {"role": "assistant", "content": parts[0].text, "refusal": None}
     texts = [part for part in parts if isinstance(part, Text)]
     thoughts = [part for part in parts if isinstance(part, Thinking)]
     refusals = [part.text for part in parts if isinstance(part, Refusal)]

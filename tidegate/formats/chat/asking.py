@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidegate.formats.chat.accent import PLAIN, Accent
-from tidegate.formats.chat.write_messages import Message, kind_of
+from tidegate.formats.chat.turns import kind_of, write_turn
 from tidegate.formats.words import Ask, JsonOutput, Reasoning, Tool, ToolChoice
 
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ def write_ask(ask: Ask, accent: Accent = PLAIN) -> tuple[Json, list[str]]:
     dropped: list[str] = []
     messages: list[Json] = []
     for turn in ask.turns:
-        Message(turn, accent, dropped).write_into(messages)
+        write_turn(turn, messages, accent, dropped)
     body: Json = {"messages": messages}
     _write_bounds(ask, body, accent, dropped)
     _write_tools(ask, body, accent, dropped)
