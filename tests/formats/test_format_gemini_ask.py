@@ -178,7 +178,7 @@ class TestMedia:
     )
     def test_what_cannot_be_fetched_or_named_is_told_as_dropped(self, part: Any) -> None:
         assert self.part(part) is None
-        name = "messages.image_url" if isinstance(part, Image) else "messages.file"
+        name = "messages[image]" if isinstance(part, Image) else "messages[file]"
         assert dropped(user("?", part)) == [name]
 
     def test_googles_own_files_need_no_type(self) -> None:
@@ -203,9 +203,9 @@ class TestTools:
         said = body(tools=(strict,))
         assert said["toolConfig"] == {"functionCallingConfig": {"mode": "VALIDATED"}}
         assert "toolConfig" not in body(tools=(strict, TIME))
-        assert "tools.strict" in dropped(tools=(strict, TIME))
-        assert "tools.strict" in dropped(tools=(strict,), model="gemini-2.0-flash")
-        assert "tools.strict" not in dropped(tools=(strict,), tool_choice=ToolChoice("any"))
+        assert "tools[].strict" in dropped(tools=(strict, TIME))
+        assert "tools[].strict" in dropped(tools=(strict,), model="gemini-2.0-flash")
+        assert "tools[].strict" not in dropped(tools=(strict,), tool_choice=ToolChoice("any"))
 
     def test_a_choice_without_tools_is_not_said(self) -> None:
         assert "toolConfig" not in body(tool_choice=ToolChoice("any"))

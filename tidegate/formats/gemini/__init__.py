@@ -6,7 +6,8 @@ Nobody calls the gateway in this format, so there is nothing to pass unchanged.
 What does not fit: addresses of images and files whose type neither the caller nor their ending
 tells, or that Google cannot fetch (only `https`, `http`, `gs` and its own files), are dropped by
 name. Images in a streamed answer are refused, since no caller's stream can hold one; in a whole
-answer they are `Image` parts. Citations and grounding are not carried over.
+answer they are `Image` parts. Citations and grounding are not carried over. A request that ends
+with words put into the model's mouth passes, but newer models refuse it.
 
 Source: ai.google.dev/api/generate-content
 """

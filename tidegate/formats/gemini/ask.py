@@ -84,7 +84,7 @@ def _write_tools(body: Json, ask: Ask, of: Model, dropped: list[str]) -> None:
     if mode == "AUTO" and strict and of.validates:
         mode = "VALIDATED"
     elif mode == "AUTO" and any(isinstance(each, Tool) and each.strict for each in ask.tools):
-        dropped.append("tools.strict")
+        dropped.append("tools[].strict")
     if choice is None and mode == "AUTO":
         return
     calling: Json = {"mode": mode}

@@ -85,7 +85,7 @@ class Contents:
         """Say all of `turns`. Raises: `BadRequest` for results and calls that make no sense."""
         for turn in turns:
             if turn.name is not None:
-                self._dropped.append("messages.name")
+                self._dropped.append("messages[].name")
             if turn.role == "system":
                 self._instruct(turn)
             elif turn.role == "assistant":
@@ -110,7 +110,7 @@ class Contents:
                 if part.text:
                     self.system.append({"text": part.text})
             else:
-                self._dropped.append(f"system.{_name(part)}")
+                self._dropped.append(f"system[{_name(part)}]")
 
     def _add(self, kind: _Kind, part: Json) -> None:
         if kind != "results":
@@ -149,13 +149,13 @@ class Contents:
                 if said is not None:
                     self._add(kind, said)
             case Foreign():
-                self._dropped.append(f"messages.{_name(part)}")
+                self._dropped.append(f"messages[{_name(part)}]")
 
     def _note_text(self, part: Text) -> None:
         if part.cache is not None:
             self._dropped.append("cache_control")
         if part.notes:
-            self._dropped.append("messages.annotations")
+            self._dropped.append("messages[citations]")
 
     def _call(self, part: ToolUse) -> None:
         if part.cache is not None:
@@ -173,7 +173,7 @@ class Contents:
         """Keep thoughts; a signature without a text of its own belongs to the text before it."""
         signature = _ours(part.signature)
         if part.redacted is not None:
-            self._dropped.append("messages.redacted_thinking")
+            self._dropped.append("messages[redacted_thinking]")
         if part.text:
             said: Json = {"text": part.text, "thought": True}
         elif signature is None:
@@ -208,7 +208,7 @@ class Contents:
                     if said is not None:
                         media.append(said)
                 case _:
-                    self._dropped.append(f"messages.{_name(each)}")
+                    self._dropped.append(f"messages[{_name(each)}]")
         response: Json = {
             "id": part.id,
             "name": name,
@@ -227,10 +227,10 @@ class Contents:
         if part.cache is not None:
             self._dropped.append("cache_control")
         if isinstance(part, Image) and part.detail not in (None, "auto"):
-            self._dropped.append("image_url.detail")
+            self._dropped.append("messages[image.detail]")
         said = _bytes(part) if part.data is not None else _address(part)
         if said is None:
-            self._dropped.append(f"messages.{_name(part)}")
+            self._dropped.append(f"messages[{_name(part)}]")
         return said
 
 
@@ -305,13 +305,7 @@ def _sign(contents: list[Json]) -> None:
 
 
 def _name(part: Part) -> str:
-    """What callers call a part, as far as that is known."""
-    match part:
-        case Foreign():
-            return str(part.value.get("type", part.format))[:100]
-        case Image():
-            return "image_url"
-        case Audio():
-            return "input_audio"
-        case _:
-            return type(part).__name__.lower()
+    """What kind of part it is, in its own format's word if it is foreign."""
+    if isinstance(part, Foreign):
+        return str(part.value.get("type", part.format))[:100]
+    return type(part).__name__.lower()
