@@ -22,7 +22,6 @@ from tidegate.net.dns import Resolver
 from tidegate.net.http import Pool, Timeouts
 from tidegate.providers.anthropic import Anthropic
 from tidegate.providers.dialect import Dialect
-from tidegate.providers.estimated import Estimated
 from tidegate.types import Answer, Call, Choice, Facts, Target, Usage
 from tidegate.types import Timeouts as Deadlines
 
@@ -284,21 +283,3 @@ async def test_another_kind_of_content_is_malformed(ask: Ask) -> None:
 def test_a_refusal_is_understood() -> None:
     body = json.dumps({"error": {"message": "prompt is too long: 3 tokens > 2 maximum"}})
     assert isinstance(DIALECT.refusal(400, body.encode()), ContextOverflow)
-
-
-# Without an upstream
-
-
-async def test_a_provider_that_cannot_count_is_spared_the_question() -> None:
-    answer: Answer = Estimated(call("count_tokens"))
-    ends: list[object] = []
-    answer.ended = ends.append
-    assert await answer.read() == b'{"input_tokens":9}'
-    assert await answer.read() == b""
-    answer.set_idle(1.0)
-    answer.close()
-    answer.close()
-    assert ends == [None]
-    assert answer.facts.content
-    with pytest.raises(BadRequest):
-        Estimated(call("count_tokens", messages=[{"role": "user", "content": [1]}]))
