@@ -17,6 +17,9 @@ CONVERSATION_HEADER: Final = b"x-tidegate-conversation"
 PREFIX_CHARS: Final = 2_048
 """About 500 tokens: the instructions of most products, and little of what differs in each call."""
 
+FIRST_TURNS: Final = 8
+"""So many turns tell conversations apart, whoever speaks in them."""
+
 _NAMES: Final = ("conversation", "prompt_cache_key", "user", "safety_identifier")
 _METADATA_NAMES: Final = ("conversation_id", "session_id", "user_id")
 _OPENINGS: Final = ("system", "instructions")
@@ -34,12 +37,12 @@ def conversation_key(call: Call) -> int | None:
     name = _name(call)
     if name is not None:
         return _hashed(name)
-    text = ""
+    turns: list[str] = []
     for role, part in _spoken(call.body):
-        text = f"{text}\n{part}"
-        if role == "user" or len(text) > PREFIX_CHARS:
+        turns.append(part)
+        if role == "user" or len(turns) == FIRST_TURNS:
             break
-    return _hashed(text[:PREFIX_CHARS]) if text else None
+    return _hashed("\n".join(turns)) if turns else None
 
 
 def prefix_key(call: Call) -> int | None:

@@ -119,7 +119,7 @@ class Replica:
 
     def warming(self, health: Health, now_s: float) -> bool:
         """Whether it has been let in again only lately."""
-        return now_s - self.back_s < health.slow_start_s
+        return 0 <= now_s - self.back_s < health.slow_start_s
 
     def weight_at(self, health: Health, now_s: float) -> float:
         """Its weight at `now_s`: a tenth when it is let in, growing to all of it."""
