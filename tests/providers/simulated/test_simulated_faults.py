@@ -72,6 +72,20 @@ async def _(chat: Chat) -> None:
     assert (answer.status, answer.json["error"]["code"]) == (400, "context_length_exceeded")
 
 
+@fault("overloaded")
+async def _(chat: Chat) -> None:
+    answer = await chat("overloaded")
+    assert (answer.status, answer.json["error"]["code"]) == (503, "server_is_overloaded")
+    streamed = await chat("overloaded; error-event=1", stream=True)
+    assert (streamed.status, streamed.chunks[-1]["error"]["code"]) == (200, "server_is_overloaded")
+
+
+@fault("content-policy")
+async def _(chat: Chat) -> None:
+    answer = await chat("content-policy")
+    assert (answer.status, answer.json["error"]["code"]) == (400, "content_filter")
+
+
 @fault("fail-first")
 async def _(chat: Chat) -> None:
     model = "sim-1+fail-first:2"
@@ -186,6 +200,14 @@ async def _(chat: Chat) -> None:
         _ = whole.json
 
 
+@fault("corrupt")
+async def _(chat: Chat) -> None:
+    streamed = await chat("corrupt", stream=True)
+    assert streamed.events[-1] == "[DONE]"
+    assert [event[0] for event in streamed.events].count("[") == 2  # the other one is `[DONE]`
+    assert (await chat("corrupt")).body[-1:] != b"}"
+
+
 @fault("wrong-content-type")
 async def _(chat: Chat) -> None:
     assert (await chat("wrong-content-type")).headers["content-type"] == "text/html"
@@ -201,7 +223,7 @@ async def _(chat: Chat) -> None:
     assert (odd.said, odd.events[-1]) == (plain.said, "[DONE]")
     for sign in (b"\r\n\r\n", b": a comment", b"\ndata: ", b"data:{", b"data:[DONE]"):
         assert sign in odd.body
-    assert odd.reads > 5
+    assert odd.reads > 1
     assert (await chat("odd-framing")).json["choices"]
 
 
@@ -211,6 +233,34 @@ async def _(chat: Chat) -> None:
     streamed = await chat("empty-choices", stream=True)
     assert streamed.events[-1] == "[DONE]"
     assert {len(chunk["choices"]) for chunk in streamed.chunks} == {0}
+
+
+WEATHER = {
+    "type": "object",
+    "properties": {"place": {"type": "string"}, "days": {"type": "integer"}},
+    "required": ["place", "days"],
+}
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": WEATHER}}]
+
+
+@fault("badargs")
+async def _(chat: Chat) -> None:
+    asked: Any = {"tools": TOOLS, "tool_choice": "required"}
+    call = (await chat("badargs", **asked)).json["choices"][0]["message"]["tool_calls"][0]
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting|delimiter"):
+        json.loads(call["function"]["arguments"])
+    streamed = await chat("badargs", stream=True, **asked)
+    assert streamed.chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+@fault("badschema")
+async def _(chat: Chat) -> None:
+    asked: Any = {"tools": TOOLS, "tool_choice": "required"}
+    call = (await chat("badschema", **asked)).json["choices"][0]["message"]["tool_calls"][0]
+    assert json.loads(call["function"]["arguments"])["place"] == 0
+    form = {"type": "json_schema", "json_schema": {"name": "w", "schema": WEATHER}}
+    said = await chat("badschema", response_format=form)
+    assert json.loads(said.json["choices"][0]["message"]["content"])["place"] == 0
 
 
 @fault("content-filter")
@@ -244,12 +294,38 @@ async def _(chat: Chat) -> None:
     assert usage["prompt_tokens_details"]["cached_tokens"] == usage["prompt_tokens"]
 
 
+@fault("cache-write")
+async def _(chat: Chat) -> None:
+    usage = (await chat("cache-write=3; cached=4")).json["usage"]["prompt_tokens_details"]
+    assert (usage["cache_write_tokens"], usage["cached_tokens"]) == (3, 4)
+
+
 @fault("reasoning")
 async def _(chat: Chat) -> None:
     answer = (await chat("reasoning=30; tokens=10", max_completion_tokens=34)).json
     assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == 30
     assert answer["usage"]["completion_tokens"] == 34
     assert answer["choices"][0]["finish_reason"] == "length"
+
+
+@fault("thinking")
+async def _(chat: Chat) -> None:
+    answer = (await chat("thinking=5; tokens=3")).json
+    assert len(answer["choices"][0]["message"]["reasoning_content"].split()) == 5
+    assert answer["usage"]["completion_tokens"] == 8
+    streamed = await chat("thinking", stream=True)
+    deltas = [chunk["choices"][0]["delta"] for chunk in streamed.chunks]
+    assert len([delta for delta in deltas if "reasoning_content" in delta]) == 8
+    assert streamed.said == (await chat()).json["choices"][0]["message"]["content"]
+
+
+@fault("quota")
+async def _(chat: Chat) -> None:
+    headers = (await chat("quota=7")).headers
+    assert headers["x-ratelimit-remaining-requests"] == "7"
+    assert headers["x-ratelimit-remaining-tokens"] == "7000"
+    assert headers["x-ratelimit-reset-requests"] == "1m0s"
+    assert (await chat("quota=0; status=429")).headers["x-ratelimit-remaining-requests"] == "0"
 
 
 @fault("echo")

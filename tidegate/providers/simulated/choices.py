@@ -1,48 +1,72 @@
-"""What is said: for each choice its tokens, its tool calls and why it ended.
+"""What is said: for each choice its thoughts, its tokens, its tool calls and why it ended.
 
 Tokens are JSON-escaped text without quotes, so that joining them is the whole text, escaped.
 """
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from random import Random
-from typing import Any, Final, cast
+from typing import Any, Final
 from zlib import crc32
 
 import msgspec
 
+from tidegate.providers.simulated.asking import Ask, Tool
 from tidegate.providers.simulated.reply import Turn
-from tidegate.providers.simulated.requests import ChatRequest, Refusal
-from tidegate.providers.simulated.schema import instance
+from tidegate.providers.simulated.schema import instance, misfit
 
 _PIECE = re.compile(r".{1,4}", re.DOTALL)
 _APART: Final = 997  # how far apart in the vocabulary the choices of one request begin
+_THOUGHTS: Final = 8  # tokens of reasoning when it is asked for without a number
+_SIGNED = b"tidegate simulated thoughts"
 
 
 @dataclass(slots=True)
 class Call:
     """A tool call: its opening and each piece of its arguments is one token."""
 
-    id: bytes
+    number: bytes  # what its id ends with, after the vendor's own prefix
     name: bytes  # as JSON, with quotes
     pieces: list[bytes]
-    opened: bool = True
+    broken: bool = False
+
+    @property
+    def arguments(self) -> bytes:
+        """The arguments as a JSON value: an object, or the text of what is none."""
+        text = text_of(self.pieces)
+        return msgspec.json.encode(text) if self.broken else text.encode()
 
 
 @dataclass(slots=True)
 class Choice:
-    """One answer among `n`."""
+    """One answer among `n`. `finish` is OpenAI's word; other formats have their own for it."""
 
     index: int
     tokens: list[bytes]
     finish: bytes = b"stop"
     calls: list[Call] = field(default_factory=list[Call])
+    thoughts: list[bytes] = field(default_factory=list[bytes])
+    stopped: str | None = None
+    """The stop sequence that ended it."""
 
     def __len__(self) -> int:
+        """The visible tokens."""
         return len(self.tokens) + sum(1 + len(call.pieces) for call in self.calls)
+
+    @property
+    def text(self) -> bytes:
+        """The whole text, JSON-escaped."""
+        return b"".join(self.tokens)
+
+    @property
+    def thought(self) -> bytes:
+        """All its thoughts, JSON-escaped."""
+        return b"".join(self.thoughts)
 
 
 def speak(
@@ -60,26 +84,46 @@ def speak(
     return _end(choice, turn, budget)
 
 
-def converse(ask: ChatRequest, turn: Turn) -> list[Choice]:
+def converse(ask: Ask, turn: Turn) -> list[Choice]:
     """The choices of a chat: tool calls, structured output or text, whichever is asked for."""
-    last = ask.messages[-1]
-    prompt = last.text()
-    budget = ask.max_completion_tokens or ask.max_tokens
-    tools, finish = _chosen_tools(ask, prompt)
-    schema = _schema(ask.response_format)
+    echoes = "echo" in turn.faults
+    tools = [] if echoes else _chosen_tools(ask)
+    thoughts = _think(ask, turn)
     choices: list[Choice] = []
-    for index in range(ask.n or 1):
-        if not tools and schema is None:
-            choices.append(speak(turn, prompt, index, budget, ask.stops))
+    for index in range(ask.number):
+        if echoes or (not tools and ask.schema is None):
+            choices.append(speak(turn, ask.prompt, index, ask.budget, ask.stops))
             continue
-        rng = Random(turn.vocabulary.start(prompt) * _APART + index)  # noqa: S311 - repeatable
+        rng = Random(turn.vocabulary.start(ask.prompt) * _APART + index)  # noqa: S311 - repeatable
         if tools:
             calls = [_call(tool, turn, index, at, rng) for at, tool in enumerate(tools)]
-            choice = Choice(index, [], finish, calls)
+            choice = Choice(index, [], b"tool_calls", calls)
         else:
-            choice = Choice(index, _json_pieces(instance(schema, rng)))
-        choices.append(_end(choice, turn, budget))
+            choice = Choice(index, _json_pieces(_value(ask.schema, turn, rng)))
+        choices.append(_end(choice, turn, ask.budget))
+    choices[0].thoughts = thoughts
     return choices
+
+
+def signature(thought: bytes) -> bytes:
+    """What signs the thoughts of this (JSON-escaped) text; only these two go together."""
+    digest = blake2b(thought, digest_size=30, key=_SIGNED).digest()
+    return base64.b64encode(digest)
+
+
+def is_signed(thought: str, given: object) -> bool:
+    """Whether `given` is the signature under thoughts of this text."""
+    return isinstance(given, str) and given.encode() == signature(_escaped(thought))
+
+
+def _think(ask: Ask, turn: Turn) -> list[bytes]:
+    number = turn.faults.number("thinking") if turn.faults else None
+    if number is None:
+        if not ask.thinks:
+            return []
+        number = _THOUGHTS
+    turn.meter.reasoning_tokens = max(turn.meter.reasoning_tokens, number)
+    return turn.vocabulary.tokens(turn.vocabulary.start(ask.prompt) + _APART // 2, number)
 
 
 def _end(choice: Choice, turn: Turn, budget: int | None) -> Choice:
@@ -104,7 +148,9 @@ def _shorten(choice: Choice, budget: int, finish: bytes) -> None:
     for call in choice.calls:
         if budget <= 0:
             break
-        del call.pieces[budget - 1 :]
+        if len(call.pieces) > budget - 1:
+            del call.pieces[budget - 1 :]
+            call.broken = True
         budget -= 1 + len(call.pieces)
         calls.append(call)
     choice.calls = calls
@@ -126,6 +172,7 @@ def _stop_at(choice: Choice, stop: str) -> None:
         kept.append(token)
         at -= len(said)
     choice.tokens = kept
+    choice.stopped = stop
 
 
 def text_of(tokens: list[bytes]) -> str:
@@ -145,55 +192,34 @@ def _json_pieces(value: Any) -> list[bytes]:
     return _pieces(msgspec.json.encode(value).decode())
 
 
-def _schema(response_format: Mapping[str, Any] | None) -> object | None:
-    match (response_format or {}).get("type"):
-        case "json_object":
-            return {"properties": {"answer": {"type": "string"}}}
-        case "json_schema":
-            named: Any = (response_format or {}).get("json_schema")
-            schema = cast("Any", named.get("schema")) if isinstance(named, dict) else None
-            if not isinstance(schema, dict):
-                param = "response_format"
-                raise Refusal(400, f"Missing '{param}.json_schema.schema'", param=param)
-            return cast("object", schema)
-        case _:
-            return None
+def _value(schema: object, turn: Turn, rng: Random) -> Any:
+    return (misfit if "badschema" in turn.faults else instance)(schema, rng)
 
 
-def _chosen_tools(ask: ChatRequest, prompt: str) -> tuple[list[Mapping[str, Any]], bytes]:
-    """The functions to call and the finish reason that goes with how they were chosen."""
-    functions = [_function(tool) for tool in ask.tools or ()]
-    choice = ask.tool_choice
-    if isinstance(choice, dict):
-        wanted: Any = choice.get("function")
-        name: Any = cast("Any", wanted.get("name")) if isinstance(wanted, dict) else None
-        named = [function for function in functions if function.get("name") == name]
-        if not named:
-            raise Refusal(400, "Tool choice names no tool of 'tools'", param="tool_choice")
-        return named[:1], b"stop"  # OpenAI's quirk: a call that was dictated ends with "stop"
-    if choice == "required":
-        if not functions:
-            raise Refusal(400, "'tool_choice' needs 'tools'", param="tool_choice")
-        return functions[:1], b"tool_calls"
-    asked = prompt.lower()
-    if choice == "none" or ask.messages[-1].role == "tool" or "call the tool" not in asked:
-        return [], b"stop"
-    return functions[: None if "call the tools" in asked else 1], b"tool_calls"
+def _chosen_tools(ask: Ask) -> list[Tool]:
+    """The tools to call: demanded ones, or what the prompt asks for in so many words."""
+    if not ask.tools:
+        return []
+    if ask.choice == "named":
+        return [tool for tool in ask.tools if tool.name in ask.named][:1]
+    if ask.choice == "any":
+        return list(ask.tools[:1])
+    asked = ask.prompt.lower()
+    if ask.choice == "none" or ask.answered or "call the tool" not in asked:
+        return []
+    return list(ask.tools[: None if "call the tools" in asked else 1])
 
 
-def _function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    function: Any = tool.get("function")
-    if not isinstance(function, dict):
-        raise Refusal(400, "Missing required parameter: 'tools[0].function'.", param="tools")
-    return cast("Mapping[str, Any]", function)
-
-
-def _call(function: Mapping[str, Any], turn: Turn, index: int, at: int, rng: Random) -> Call:
-    name = str(function.get("name", ""))
-    number = crc32(name.encode("utf-8", "replace"), turn.ordinal) & 0xFFFFFF
-    arguments = instance(function.get("parameters") or {"type": "object"}, rng)
+def _call(tool: Tool, turn: Turn, index: int, at: int, rng: Random) -> Call:
+    number = crc32(tool.name.encode("utf-8", "replace"), turn.ordinal) & 0xFFFFFF
+    value = _value(tool.schema or {"type": "object"}, turn, rng)
+    pieces = _json_pieces(value)
+    broken = "badargs" in turn.faults
+    if broken:
+        pieces[-1:] = _pieces(text_of(pieces[-1:])[:-1])  # without its closing brace
     return Call(
-        id=b"call_%06x%x%x" % (number, index, at),
-        name=msgspec.json.encode(name),
-        pieces=_json_pieces(arguments),
+        number=b"%06x%x%x" % (number, index, at),
+        name=msgspec.json.encode(tool.name),
+        pieces=pieces,
+        broken=broken,
     )

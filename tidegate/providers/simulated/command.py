@@ -33,6 +33,7 @@ _QUIET: Final = ("warning", "error", "critical")
 @click.option("--length", default="16", show_default=True, help="Tokens in an answer.")
 @click.option("--key", default=None, help="Require this API key. Default: any caller may ask.")
 @click.option("--models", default="", help="Models to know, by comma. Default: every name is one.")
+@click.option("--name", default="", help="Part of the ids of its answers. Default: none.")
 @click.option("--exit-with-parent", is_flag=True, help="End when the process that started it ends.")
 @click.option("--log-level", default="info", hidden=True)
 def simulate(
@@ -45,17 +46,18 @@ def simulate(
     length: str,
     key: str | None,
     models: str,
+    name: str,
     exit_with_parent: bool,
     log_level: str,
 ) -> None:
-    """Run a simulated OpenAI-compatible provider, with faults on demand.
+    """Run a simulated provider that speaks every vendor's format, with faults on demand.
 
     TTFT, GAP and LENGTH are constants or distributions: 200ms, normal:200ms,50ms,
     uniform:100ms..300ms, lognormal:200ms,0.5, exp:25ms; lengths are tokens, without unit.
     """
     names = tuple(name.strip() for name in models.split(",") if name.strip())
     try:
-        settings = Settings(seed, ttft, gap, length, key, names)
+        settings = Settings(seed, ttft, gap, length, key, names, name)
     except ValueError as wrong:
         raise click.UsageError(str(wrong)) from wrong
     end_with_parent()

@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         if self._delivery is not None:
             self._simulator.stats.cancelled += 1
-            self._settle()
+            self._settle(complete=False)
 
     def pause_writing(self) -> None:
         self._full = True
@@ -101,9 +101,11 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_head(len(name) + len(value))
-        match name.lower():
-            case b"authorization":
-                self._request.authorization = value
+        name = name.lower()
+        self._request.headers.append((name, value))
+        match name:
+            case b"authorization" | b"x-api-key" | b"api-key" | b"x-goog-api-key":
+                self._request.key = value
             case b"x-simulate":
                 self._request.simulate = value.decode("latin-1")
             case b"x-request-id":
@@ -125,7 +127,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         request, parser = self._request, self._parser
         request.method = parser.get_method()
-        request.path = self._url.partition(b"?")[0].decode("latin-1")
+        request.path, _, request.query = self._url.decode("latin-1").partition("?")
         request.body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request.keeps_alive = parser.should_keep_alive()
         request.chunks_allowed = parser.get_http_version() != "1.0"
@@ -153,7 +155,7 @@ class Connection(asyncio.Protocol):
         if reply.events is None and not reply.faults and reply.wait_s <= 0:
             self._transport.write(whole(reply, request))
             meter.delivered_tokens = meter.visible_tokens
-            stats.settle(meter)
+            stats.settle(meter, complete=True)
             if not request.keeps_alive:
                 self._transport.close()
             return
@@ -177,24 +179,24 @@ class Connection(asyncio.Protocol):
             return
         if delivery.wire.complete and reply.events is None:
             reply.meter.delivered_tokens = reply.meter.visible_tokens
-        self._settle()
+        self._settle(complete=delivery.wire.complete)
         if ending is Ending.CLOSE:
             self._transport.close()
         elif self._waiting:
             self._wheel.call_soon(self._serve_waiting)
 
-    def _settle(self) -> None:
+    def _settle(self, *, complete: bool) -> None:
         """The answer under way is over, one way or the other."""
         if self._delivery is not None and self._reply is not None:
             self._delivery.stop()
             self._simulator.stats.closed(self._reply.meter)
-            self._simulator.stats.settle(self._reply.meter)
+            self._simulator.stats.settle(self._reply.meter, complete=complete)
         self._delivery = self._reply = None
 
     def _reset(self) -> None:
         if self._transport.is_closing():
             return
-        self._settle()
+        self._settle(complete=False)
         connected = cast("socket.socket", self._transport.get_extra_info("socket"))
         with socket.socket(fileno=os.dup(connected.fileno())) as same:
             same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

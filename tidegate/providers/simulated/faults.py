@@ -58,15 +58,21 @@ def _media_type(text: str) -> str:
 _TOKENS = "3"
 FAULTS: Final = (
     Fault("status", "NNN", parse=_status,
-          effect="this status with OpenAI's error body; 1xx come before a good answer"),
+          effect="this status with the vendor's error body; 1xx come before a good answer"),
     Fault("retry-after", "SECONDS",
           effect="`retry-after` in seconds; status 429 unless another is given"),
     Fault("retry-after-date", "SECONDS",
           effect="`retry-after` as a date so many seconds from now; status 429 likewise"),
     Fault("retry-after-ms", "MS",
           effect="`retry-after-ms`; status 429 likewise"),
+    Fault("overloaded",
+          effect="the vendor has too much to do: 529 from Anthropic, 503 from the others; with "
+                 "`error-event` the same in the middle of a stream"),
     Fault("context-overflow",
-          effect="400 with code `context_length_exceeded`"),
+          effect="400, the prompt is longer than the context window, as the vendor says that"),
+    Fault("content-policy",
+          effect="the prompt offends the vendor's policy: 400, or Gemini's answer with a block "
+                 "reason"),
     Fault("fail-first", "N",
           effect="the first N requests for this model name fail (503, or `status`), later ones "
                  "succeed"),
@@ -88,34 +94,49 @@ FAULTS: Final = (
           effect="send the body one byte at a time, this far apart"),
     Fault("truncate", "N", _TOKENS,
           effect="end cleanly after N tokens (half of the body when not streaming): no finish "
-                 "reason, no `[DONE]`"),
+                 "reason, no `[DONE]` or what else is the end"),
     Fault("cut", "N", _TOKENS,
           effect="close the connection inside a chunk after N tokens (half of the body)"),
     Fault("reset-after", "N", _TOKENS,
           effect="reset the connection (RST) after N tokens (half of the body)"),
     Fault("error-event", "N", _TOKENS,
-          effect='`data: {"error":…}` after N tokens, then the end; 200 with an error body when '
-                 "not streaming"),
+          effect="the vendor's error event after N tokens, then the end; 200 with an error body "
+                 "when not streaming"),
     Fault("malformed-json",
           effect="a broken event after the first token; half a body when not streaming"),
+    Fault("corrupt",
+          effect="one bit of the second event is changed: Bedrock's checksum is wrong, elsewhere "
+                 "the JSON is; half a body when not streaming"),
     Fault("wrong-content-type", "TYPE", "text/html", _media_type,
           effect="the right body under a wrong `content-type`"),
     Fault("odd-framing",
           effect="legal but odd SSE: CRLF, comments, several data lines, no space after the "
-                 "colon, events split and joined across segments; blank lines before the body "
-                 "when not streaming"),
+                 "colon, events (and Bedrock's frames) split and joined across segments; blank "
+                 "lines before the body when not streaming"),
     Fault("empty-choices",
-          effect="`choices` (`data` of embeddings) is an empty list"),
+          effect="the list of what was said (`choices`, `content`, `output`, `candidates`, "
+                 "`data`) is empty"),
+    Fault("badargs",
+          effect="the arguments of tool calls are not JSON, as far as the format can say that"),
+    Fault("badschema",
+          effect="JSON answers and tool arguments do not fit the schema that was asked for"),
     Fault("content-filter",
-          effect="half an answer with finish reason `content_filter`"),
+          effect="half an answer with the finish reason of the vendor's content filter"),
     Fault("length",
-          effect="finish reason `length`"),
+          effect="the finish reason of an answer that was cut at its token limit"),
     Fault("missing-usage",
           effect="no usage, even when asked for"),
     Fault("cached", "N",
-          effect="N prompt tokens are reported as cached"),
+          effect="N prompt tokens are reported as read from a cache"),
+    Fault("cache-write", "N",
+          effect="N prompt tokens are reported as written to a cache"),
     Fault("reasoning", "N",
           effect="N reasoning tokens are billed and taken from the token limit"),
+    Fault("thinking", "N", "8",
+          effect="N words of reasoning are shown before the answer, billed as reasoning tokens"),
+    Fault("quota", "N",
+          effect="the headers in which the vendor tells its limits say that N requests and 1,000 "
+                 "tokens for each are left"),
     Fault("echo",
           effect="the answer is the body of the request, as received"),
     Fault("ttft", "DELAY", parse=delays,
@@ -141,6 +162,12 @@ class Faults:
 
     def __contains__(self, name: str) -> bool:
         return name in self._given
+
+    def over(self, other: Faults) -> Faults:
+        """These and `other`; where both have one, this one's argument counts."""
+        if not other:
+            return self
+        return Faults({**other._given, **self._given}) if self else other
 
     def number(self, name: str) -> int | None:
         """The whole-number argument, or None when the fault is not asked for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from random import Random
@@ -12,12 +12,13 @@ import msgspec
 
 from tidegate.providers.simulated.distribution import Distribution
 from tidegate.providers.simulated.faults import NO_FAULTS, Faults
+from tidegate.providers.simulated.framing import CHAT, Framing
 from tidegate.providers.simulated.stats import Meter
+from tidegate.providers.simulated.vendor import Vendor
 from tidegate.providers.simulated.vocabulary import Vocabulary
 
 JSON: Final = b"application/json"
 EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
-DONE: Final = b"data: [DONE]\n\n"
 
 
 @dataclass(slots=True)
@@ -26,8 +27,12 @@ class Request:
 
     method: bytes = b""
     path: str = ""
+    query: str = ""
     body: bytes = b""
-    authorization: bytes = b""
+    key: bytes = b""
+    """The line that says who asks, as it stands in whichever header the vendor has for that."""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    """All headers, names in lower case: what a signature covers."""
     simulate: str = ""
     request_id: str = ""
     keeps_alive: bool = True
@@ -80,22 +85,51 @@ class Turn:
 
     ordinal: int
     created_s: int
+    vendor: Vendor
     model: str
     body: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+    streams: bool
+    """Whether the path says that the answer is to be streamed; most bodies say it themselves."""
     faults: Faults
     pace: Pace
     vocabulary: Vocabulary
     meter: Meter
 
+    def has_header(self, name: bytes) -> bool:
+        """Whether the request has the header of this name, in lower case."""
+        return any(one == name for one, _ in self.headers)
+
+    @property
+    def tag(self) -> bytes:
+        """What the ids of this answer end with."""
+        return self.meter.tag.encode()
+
     def identify(self, prefix: bytes, kind: bytes) -> bytes:
-        """The opening of every object: `{"id":…,"object":…,"created":…,"model":…`."""
-        return b'{"id":"%b-sim-%x","object":"%b","created":%d,"model":%b' % (
+        """The opening of OpenAI's objects: `{"id":…,"object":…,"created":…,"model":…`."""
+        return b'{"id":"%b-%b","object":"%b","created":%d,"model":%b' % (
             prefix,
-            self.ordinal,
+            self.tag,
             kind,
             self.created_s,
             msgspec.json.encode(self.model),
         )
+
+    def trouble(self) -> bytes:
+        """What an answer that fails in the middle says of it, as JSON."""
+        cause = "overloaded" if "overloaded" in self.faults else "failed"
+        return self.vendor.error(self.vendor.refusal(cause), f"req-{self.meter.tag}")
+
+    @property
+    def cached(self) -> int:
+        """The prompt tokens that are reported as read from a cache."""
+        return min(self.faults.number("cached") or 0, self.meter.prompt_tokens)
+
+    @property
+    def cache_write(self) -> int:
+        """The prompt tokens that are reported as written to a cache."""
+        rest = self.meter.prompt_tokens - self.cached
+        return min(self.faults.number("cache-write") or 0, rest)
 
 
 @dataclass(slots=True)
@@ -113,21 +147,8 @@ class Reply:
     headers: bytes = b""
     delays: Iterator[float] = field(default_factory=lambda: repeat(0.0))
     wait_s: float = 0.0
+    framing: Framing = CHAT
+    trouble: Callable[[], bytes] = bytes
+    """What stands in the place of the rest when the answer fails in the middle."""
     faults: Faults = NO_FAULTS
     meter: Meter = field(default_factory=Meter)
-
-
-def usage(turn: Turn, *, prompt_only: bool = False) -> bytes:
-    """The usage object as OpenAI writes it."""
-    meter = turn.meter
-    prompt = meter.prompt_tokens
-    if prompt_only:
-        return b'{"prompt_tokens":%d,"total_tokens":%d}' % (prompt, prompt)
-    completion = meter.visible_tokens + meter.reasoning_tokens
-    cached = min(turn.faults.number("cached") or 0, prompt)
-    return (
-        b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,'
-        b'"prompt_tokens_details":{"cached_tokens":%d,"audio_tokens":0},'
-        b'"completion_tokens_details":{"reasoning_tokens":%d,"audio_tokens":0,'
-        b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}'
-    ) % (prompt, completion, prompt + completion, cached, meter.reasoning_tokens)

@@ -1,4 +1,4 @@
-"""A value that fits a JSON schema, roughly: enough for tool arguments and structured answers.
+"""A value that fits a JSON schema (or does not), roughly: enough for tools and structured answers.
 
 Knows type, properties, items, enum, const, $ref into the same document, anyOf, oneOf, allOf and
 the plain bounds. Formats and patterns are not honoured, except the few formats named below.
@@ -30,12 +30,27 @@ _FORMATS: Final[Mapping[str, str]] = {
     "ipv4": "192.0.2.1",
 }
 
+_OTHERWISE: Final = "not what was asked for"
+
 Rules = Mapping[str, Any]
 
 
 def instance(schema: object, rng: Random) -> Any:
     """A value for `schema`, the same for the same state of `rng`."""
     return _Maker(schema, rng).value(schema, 0)
+
+
+def misfit(schema: object, rng: Random) -> Any:
+    """A value that `schema` forbids, if it forbids anything: the first property has a wrong type.
+
+    Where the schema wants no object, the value is of another type altogether.
+    """
+    value = instance(schema, rng)
+    if isinstance(value, dict) and value:
+        known = cast("dict[str, Any]", value)
+        first = next(iter(known))
+        return {**known, first: _OTHERWISE if isinstance(known[first], int | float) else 0}
+    return [_OTHERWISE] if isinstance(value, dict) else {"wrong": _OTHERWISE}
 
 
 @dataclass(slots=True)
@@ -122,7 +137,7 @@ def _type(rules: Rules) -> str:
     if isinstance(kind, list):
         kind = next((one for one in cast("list[Any]", kind) if one != "null"), "null")
     if isinstance(kind, str):
-        return kind
+        return kind.lower()  # Gemini shouts
     return "object" if "properties" in rules else "array" if "items" in rules else "string"
 
 

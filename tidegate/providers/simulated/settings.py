@@ -13,7 +13,8 @@ class Settings:
 
     `ttft` (time to first token) and `gap` (between tokens) are distributions of time, `length`
     is one of tokens; see `distribution`. A wrong one is a ValueError that names the field.
-    With `models` empty every model name is accepted; with `key` None every caller is.
+    With `models` empty every model name is accepted; with `key` None every caller is. `name` is
+    part of the ids of its answers, so that those of several simulated providers differ.
     """
 
     seed: int = 0
@@ -22,6 +23,7 @@ class Settings:
     length: str = "16"
     key: str | None = None
     models: tuple[str, ...] = ()
+    name: str = ""
 
     def __post_init__(self) -> None:
         for field, parse in (("ttft", delays), ("gap", delays), ("length", lengths)):

@@ -14,14 +14,10 @@ from itertools import chain, islice, repeat
 from typing import Final
 
 from tidegate.providers.simulated.faults import Faults
-from tidegate.providers.simulated.reply import DONE, Reply, Request
-from tidegate.providers.simulated.requests import error_body
+from tidegate.providers.simulated.reply import Reply, Request
 
 NOT_HTTP: Final = b"SSH-2.0-Tide_1.0\r\n\x00\x01\xfe\xff not what you wanted\r\n"
-BROKEN_EVENT: Final = b'data: {"id":"chatcmpl-sim","choices":[{"index":0,"delta":{"content":"\n\n'
-ERROR: Final = error_body("The simulated model failed on demand.", kind="server_error", code=None)
 _SEGMENT_S: Final = 0.001  # below this, pieces would leave in one TCP segment
-_CUT_CHUNK: Final = b'data: {"id":"chatcmpl-sim","obj'
 _BODYLESS: Final = (204, 304)
 
 
@@ -114,22 +110,9 @@ def _phrase(status: int) -> bytes:
 
 
 def _stream(reply: Reply, events: Iterator[bytes], request: Request) -> tuple[bytes, Wire]:
-    faults, tail, ending, complete = reply.faults, reply.tail, Ending.DONE, True
-    cut = b""
-    if faults:
-        if "malformed-json" in faults:
-            events = chain(islice(events, 1), (BROKEN_EVENT,), events)
-        if "odd-framing" in faults:
-            events, tail = _odd(chain(events, (tail,))), b""
-            reply.delays = map(max, reply.delays, repeat(_SEGMENT_S))
-        if (after := faults.number("error-event")) is not None:
-            events, tail = islice(events, after), b"data: %b\n\n" % ERROR
-        for name, how in (("truncate", Ending.DONE), *_BREAKS):
-            if name in faults:
-                after = faults.number(name)
-                events = islice(events, 1 if after is None else after)
-                tail, ending, complete = b"", how, False
-                cut = _CUT_CHUNK if name == "cut" else b""
+    tail, ending, complete, cut = reply.tail, Ending.DONE, True, b""
+    if reply.faults:
+        events, tail, ending, complete, cut = _spoil(reply, events)
     if not request.chunks_allowed:
         request.keeps_alive = False
         return b"", Wire(events, reply.delays, tail + cut, ending, complete)
@@ -140,6 +123,33 @@ def _stream(reply: Reply, events: Iterator[bytes], request: Request) -> tuple[by
         last = b"%x\r\n%b" % (len(cut) * 8, cut)
     wire = Wire(_chunks(events), reply.delays, last, ending, complete)
     return b"transfer-encoding: chunked\r\n", wire
+
+
+_Spoilt = tuple[Iterator[bytes], bytes, Ending, bool, bytes]
+
+
+def _spoil(reply: Reply, events: Iterator[bytes]) -> _Spoilt:
+    """Events, tail, ending, completeness and what is cut, as the faults want them."""
+    faults, framing = reply.faults, reply.framing
+    tail, ending, complete, cut = reply.tail, Ending.DONE, True, b""
+    if "malformed-json" in faults:
+        events = chain(islice(events, 1), (framing.broken,), events)
+    if "corrupt" in faults:
+        events = chain(islice(events, 1), map(framing.spoilt, islice(events, 1)), events)
+    if "odd-framing" in faults:
+        events, tail = framing.odd(chain(events, (tail,))), b""
+        reply.delays = map(max, reply.delays, repeat(_SEGMENT_S))
+    if (after := faults.number("error-event")) is not None:
+        # made when it is due: what it says depends on what was said before
+        events = chain(islice(events, after), (reply.trouble() for _ in range(1)))
+        tail, complete = b"", False
+    for name, how in (("truncate", Ending.DONE), *_BREAKS):
+        if name in faults:
+            after = faults.number(name)
+            events = islice(events, 1 if after is None else after)
+            tail, ending, complete = b"", how, False
+            cut = framing.cut if name == "cut" else b""
+    return events, tail, ending, complete, cut
 
 
 def _chunks(events: Iterable[bytes]) -> Iterator[bytes]:
@@ -161,10 +171,10 @@ def _body(reply: Reply, request: Request) -> tuple[bytes, Wire]:
         if name in faults:
             wire.last, wire.ending, wire.complete = half, ending, False
             return b"content-length: %d\r\n" % len(body), wire
-    if "malformed-json" in faults:
+    if "malformed-json" in faults or "corrupt" in faults:
         wire.last, wire.complete = half, False
     elif "error-event" in faults:
-        wire.last = ERROR
+        wire.last, wire.complete = reply.trouble(), False
     elif "odd-framing" in faults:
         wire.last = b"\n\n\r\n" + body  # some providers keep the connection warm with blank lines
     return b"content-length: %d\r\n" % len(wire.last), wire
@@ -188,33 +198,3 @@ def _lead_with(head: bytes, wire: Wire, faults: Faults) -> None:
 
 def _bytewise(pieces: Iterable[bytes]) -> Iterator[bytes]:
     return (piece[at : at + 1] for piece in pieces for at in range(len(piece)))
-
-
-def _odd(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Events in every legal shape, cut and joined without regard to where they end."""
-    kept = b""
-    events = (event for piece in pieces for event in piece.split(b"\n\n") if event)
-    for at, event in enumerate(events):
-        kept += _reshape(at, event[len(b"data: ") :])
-        if at % 3 == 2:  # noqa: PLR2004 - every third leaves with its successor
-            continue
-        cut = max(1, len(kept) - at * 5 % 11)
-        yield kept[:cut]
-        kept = kept[cut:]
-    if kept:
-        yield kept
-
-
-def _reshape(at: int, data: bytes) -> bytes:
-    if data == DONE[6:-2]:
-        return b"data:%b\r\n\r\n" % data
-    match at % 4:
-        case 0:
-            return b": a comment\r\n\r\ndata:%b\r\n\r\n" % data
-        case 1:
-            return b"data: %b\ndata: %b\n\n" % (data[:1], data[1:])
-        case 2:
-            # no `id:`, after which OpenAI's own SDK takes any comment for an empty event
-            return b"retry: 1000\ndata: %b\n: between\n\n" % data
-        case _:
-            return b"data: %b\r\n\r\n" % data

@@ -12,16 +12,20 @@ from zlib import crc32
 
 import msgspec
 
+from tidegate.providers.simulated.asking import decode
 from tidegate.providers.simulated.choices import Call, Choice, converse, text_of
-from tidegate.providers.simulated.reply import DONE, EVENT_STREAM, Reply, Turn, usage
-from tidegate.providers.simulated.requests import (
+from tidegate.providers.simulated.framing import DONE
+from tidegate.providers.simulated.openai.requests import (
     DECODE_CHAT,
     ChatRequest,
+    ask_of,
     check_generation,
-    decode,
 )
+from tidegate.providers.simulated.openai.usage import usage
+from tidegate.providers.simulated.reply import EVENT_STREAM, Reply, Turn
 
 _SYSTEM = b',"service_tier":"default","system_fingerprint":"fp_simulated"'
+_THOUGHT = b'{"reasoning_content":'  # DeepSeek's field, which many took over; OpenAI has none
 
 _Frame = tuple[bytes, bytes]  # what stands before and after the choices of an event
 
@@ -32,7 +36,11 @@ def chat(turn: Turn) -> Reply:
     check_generation(ask)
     turn.meter.prompt_tokens = ask.prompt_tokens()
     turn.meter.stream = bool(ask.stream)
-    choices = converse(ask, turn)
+    wanted = ask_of(ask)
+    choices = converse(wanted, turn)
+    if wanted.choice == "named":
+        for choice in choices:  # OpenAI's quirk: a call that was dictated ends with "stop"
+            choice.finish = b"stop" if choice.finish == b"tool_calls" else choice.finish
     return _stream(ask, turn, choices) if ask.stream else _whole(ask, turn, choices)
 
 
@@ -52,15 +60,17 @@ def _whole(ask: ChatRequest, turn: Turn, choices: list[Choice]) -> Reply:
 
 
 def _message(choice: Choice) -> bytes:
+    thought = b',"reasoning_content":"%b"' % choice.thought if choice.thoughts else b""
     if not choice.calls:
-        content = b"".join(choice.tokens)
-        return b'{"role":"assistant","content":"%b","refusal":null,"annotations":[]}' % content
+        said = b'{"role":"assistant","content":"%b"%b,"refusal":null,"annotations":[]}'
+        return said % (choice.text, thought)
     calls = b",".join(
-        b'{"id":"%b","type":"function","function":{"name":%b,"arguments":"%b"}}'
-        % (call.id, call.name, b"".join(call.pieces))
+        b'{"id":"call_%b","type":"function","function":{"name":%b,"arguments":"%b"}}'
+        % (call.number, call.name, b"".join(call.pieces))
         for call in choice.calls
     )
-    return b'{"role":"assistant","content":null,"tool_calls":[%b],"refusal":null}' % calls
+    said = b'{"role":"assistant","content":null%b,"tool_calls":[%b],"refusal":null}'
+    return said % (thought, calls)
 
 
 def _stream(ask: ChatRequest, turn: Turn, choices: list[Choice]) -> Reply:
@@ -79,6 +89,7 @@ def _stream(ask: ChatRequest, turn: Turn, choices: list[Choice]) -> Reply:
         tail=tail + DONE,
         content_type=EVENT_STREAM,
         delays=turn.pace.delays(),
+        trouble=lambda: b"data: %b\n\n" % turn.trouble(),
     )
 
 
@@ -86,7 +97,8 @@ def _events(ask: ChatRequest, turn: Turn, choices: list[Choice], frame: _Frame) 
     """One piece for each token; the roles go out with the first."""
     opening = b"".join(_event(frame, turn, choice, _opening(choice)) for choice in choices)
     one = choices[0]
-    plain = one.tokens and not (ask.logprobs or "empty-choices" in turn.faults)
+    special = ask.logprobs or one.thoughts or "empty-choices" in turn.faults
+    plain = one.tokens and not special
     if plain and len(choices) == 1:
         return _plain(turn, one, frame, opening)
     tokens = _mixed(ask, turn, choices, frame)
@@ -113,7 +125,7 @@ def _mixed(ask: ChatRequest, turn: Turn, choices: list[Choice], frame: _Frame) -
         for choice, side in zip(choices, sides, strict=True):
             delta, logprobs = next(side, (b"", b""))
             if delta:
-                meter.delivered_tokens += 1
+                meter.delivered_tokens += not delta.startswith(_THOUGHT)
                 piece.append(_event(frame, turn, choice, delta, logprobs=logprobs))
         if not piece:
             return
@@ -126,6 +138,8 @@ def _opening(choice: Choice) -> bytes:
 
 
 def _deltas(ask: ChatRequest, choice: Choice) -> Iterator[tuple[bytes, bytes]]:
+    for token in choice.thoughts:
+        yield b'%b"%b"}' % (_THOUGHT, token), b"null"
     for token in choice.tokens:
         yield b'{"content":"%b"}' % token, _logprobs(ask, [token])
     for at, call in enumerate(choice.calls):
@@ -137,9 +151,9 @@ def _deltas(ask: ChatRequest, choice: Choice) -> Iterator[tuple[bytes, bytes]]:
 
 def _call_opening(at: int, call: Call) -> bytes:
     return (
-        b'{"tool_calls":[{"index":%d,"id":"%b","type":"function",'
+        b'{"tool_calls":[{"index":%d,"id":"call_%b","type":"function",'
         b'"function":{"name":%b,"arguments":""}}]}'
-    ) % (at, call.id, call.name)
+    ) % (at, call.number, call.name)
 
 
 def _event(

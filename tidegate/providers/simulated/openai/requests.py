@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import msgspec
 
-_IMAGE_TOKENS: Final = 85
-_TOKEN_LETTERS: Final = 4
-
-
-class Refusal(Exception):
-    """The request is answered with an error in OpenAI's form."""
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        kind: str = "invalid_request_error",
-        param: str | None = None,
-        code: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = error_body(message, kind=kind, param=param, code=code)
-
-
-def error_body(message: str, *, kind: str, param: str | None = None, code: str | None) -> bytes:
-    """OpenAI's error object as JSON."""
-    error = {"message": message, "type": kind, "param": param, "code": code}
-    return msgspec.json.encode({"error": error})
+from tidegate.providers.simulated.asking import (
+    ANY_OBJECT,
+    IMAGE_TOKENS,
+    MESSAGE_TOKENS,
+    PROMPT_TOKENS,
+    Ask,
+    Tool,
+    text_tokens,
+    tool_tokens,
+)
+from tidegate.providers.simulated.refusal import Refusal
 
 
 class Part(msgspec.Struct):
@@ -55,9 +41,9 @@ class Message(msgspec.Struct):
     def tokens(self) -> int:
         """4 for the message, a quarter of its letters rounded up, 85 for each image."""
         if isinstance(self.content, str):
-            return 4 + text_tokens(self.content)
+            return MESSAGE_TOKENS + text_tokens(self.content)
         images = sum(part.type == "image_url" for part in self.content or ())
-        return 4 + text_tokens(self.text()) + _IMAGE_TOKENS * images
+        return MESSAGE_TOKENS + text_tokens(self.text()) + IMAGE_TOKENS * images
 
 
 class StreamOptions(msgspec.Struct):
@@ -101,12 +87,10 @@ class ChatRequest(_Generation, kw_only=True):
 
     def prompt_tokens(self) -> int:
         """3, plus each message, plus a quarter of the letters of the tools as compact JSON."""
-        tokens = 3
+        tokens = PROMPT_TOKENS
         for message in self.messages:
             tokens += message.tokens()
-        if self.tools:
-            tokens += -(-len(msgspec.json.encode(self.tools)) // _TOKEN_LETTERS)
-        return tokens
+        return tokens + tool_tokens(self.tools)
 
 
 class CompletionRequest(_Generation, kw_only=True):
@@ -126,38 +110,9 @@ class EmbeddingRequest(msgspec.Struct):
     encoding_format: str | None = None
 
 
-class _Named(msgspec.Struct):
-    """All that is needed to know which faults a request asks for."""
-
-    model: str
-
-
-def text_tokens(text: str) -> int:
-    """A quarter of the letters, rounded up."""
-    return -(-len(text) // _TOKEN_LETTERS)
-
-
-Body = TypeVar("Body")
 DECODE_CHAT: Final = msgspec.json.Decoder(ChatRequest)
 DECODE_COMPLETION: Final = msgspec.json.Decoder(CompletionRequest)
 DECODE_EMBEDDING: Final = msgspec.json.Decoder(EmbeddingRequest)
-_DECODE_NAMED: Final = msgspec.json.Decoder(_Named)
-
-
-def decode(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
-    """The decoded body; Refusal (400) when it is not JSON or not of the right shape."""
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as wrong:
-        raise Refusal(400, f"We could not parse the JSON body of your request: {wrong}") from wrong
-
-
-def model_of(body: bytes) -> str:
-    """The model a body names, or an empty string when that cannot be said."""
-    try:
-        return _DECODE_NAMED.decode(body).model
-    except (msgspec.DecodeError, RecursionError):
-        return ""
 
 
 def texts(given: Any, param: str) -> list[str]:
@@ -215,3 +170,59 @@ def check_generation(ask: ChatRequest | CompletionRequest) -> None:
         raise Refusal(
             400, "'top_logprobs' is 0 to 20 and needs 'logprobs': true", param="top_logprobs"
         )
+
+
+def ask_of(body: ChatRequest) -> Ask:
+    """What a chat request comes to. Refusal (400) where its tools or format say nothing sound."""
+    last = body.messages[-1]
+    ask = Ask(
+        prompt=last.text(),
+        answered=last.role == "tool",
+        budget=body.max_completion_tokens or body.max_tokens,
+        stops=body.stops,
+        number=body.n or 1,
+    )
+    if body.response_format is not None:
+        ask.schema = _schema(body.response_format)
+    if body.tools is not None or body.tool_choice is not None:
+        ask.tools = [_tool(tool) for tool in body.tools or ()]
+        _choose(ask, body.tool_choice)
+    return ask
+
+
+def _tool(tool: dict[str, Any]) -> Tool:
+    function: Any = tool.get("function")
+    if not isinstance(function, dict):
+        raise Refusal(400, "Missing required parameter: 'tools[0].function'.", param="tools")
+    said = cast("dict[str, Any]", function)
+    return Tool(str(said.get("name", "")), said.get("parameters"))
+
+
+def _choose(ask: Ask, choice: str | dict[str, Any] | None) -> None:
+    if isinstance(choice, dict):
+        wanted: Any = choice.get("function")
+        name: Any = cast("Any", wanted.get("name")) if isinstance(wanted, dict) else None
+        if not any(tool.name == name for tool in ask.tools):
+            raise Refusal(400, "Tool choice names no tool of 'tools'", param="tool_choice")
+        ask.choice, ask.named = "named", (str(name),)
+    elif choice == "required":
+        if not ask.tools:
+            raise Refusal(400, "'tool_choice' needs 'tools'", param="tool_choice")
+        ask.choice = "any"
+    elif choice == "none":
+        ask.choice = "none"
+
+
+def _schema(response_format: dict[str, Any]) -> object | None:
+    match response_format.get("type"):
+        case "json_object":
+            return ANY_OBJECT
+        case "json_schema":
+            named: Any = response_format.get("json_schema")
+            schema = cast("Any", named.get("schema")) if isinstance(named, dict) else None
+            if not isinstance(schema, dict):
+                param = "response_format"
+                raise Refusal(400, f"Missing '{param}.json_schema.schema'", param=param)
+            return cast("object", schema)
+        case _:
+            return None

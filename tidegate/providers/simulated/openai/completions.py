@@ -7,16 +7,17 @@ from zlib import crc32
 
 import msgspec
 
+from tidegate.providers.simulated.asking import decode, text_tokens
 from tidegate.providers.simulated.choices import Choice, speak, text_of
-from tidegate.providers.simulated.reply import DONE, EVENT_STREAM, Reply, Turn, usage
-from tidegate.providers.simulated.requests import (
+from tidegate.providers.simulated.framing import DONE
+from tidegate.providers.simulated.openai.requests import (
     DECODE_COMPLETION,
     CompletionRequest,
     check_generation,
-    decode,
-    text_tokens,
     texts,
 )
+from tidegate.providers.simulated.openai.usage import usage
+from tidegate.providers.simulated.reply import EVENT_STREAM, Reply, Turn
 
 
 def completions(turn: Turn) -> Reply:
@@ -78,6 +79,7 @@ def _stream(ask: CompletionRequest, turn: Turn, choices: list[Choice]) -> Reply:
         tail=tail + DONE,
         content_type=EVENT_STREAM,
         delays=turn.pace.delays(),
+        trouble=lambda: b"data: %b\n\n" % turn.trouble(),
     )
 
 

@@ -1,0 +1,1 @@
+"""Amazon Bedrock's API: Converse, its event stream, and Titan's embeddings."""

@@ -1,0 +1,1 @@
+"""OpenAI's API: chat and legacy completions, embeddings, responses."""
