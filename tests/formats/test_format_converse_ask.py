@@ -215,7 +215,7 @@ _asks = st.builds(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(_asks)
 def test_whatever_is_asked_botocore_would_send_it(asked: Ask) -> None:
     body, dropped = converse.write_ask(asked)

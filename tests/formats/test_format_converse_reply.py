@@ -21,7 +21,7 @@ from converse_answers import (
     read,
     stream,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.errors import (
@@ -181,6 +181,7 @@ def test_a_whole_answer_is_read_as_botocore_reads_it(blocks: list[Json]) -> None
     assert seen == [as_botocore(block) for block in content]
 
 
+@settings(max_examples=40)
 @given(_answers, st.integers(1, 4))
 def test_a_streamed_answer_says_what_the_whole_one_says(blocks: list[Json], size: int) -> None:
     events: list[Event] = [STARTED]
@@ -303,6 +304,7 @@ def test_wrong_types_in_a_stream_are_errors_of_the_upstream(
             reader.read(name.encode(), json.dumps(spoilt(data, place, by)).encode())
 
 
+@settings(max_examples=40)
 @given(st.sampled_from(("contentBlockDelta", "messageStop", "!x", "metadata")), st.binary())
 def test_events_that_are_no_json_are_errors_of_the_upstream(name: str, data: bytes) -> None:
     with pytest.raises(UpstreamError):

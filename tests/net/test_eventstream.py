@@ -11,7 +11,7 @@ from zlib import crc32
 
 import botocore.eventstream
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate import errors
@@ -91,6 +91,7 @@ def messages(draw: st.DrawFn) -> bytes:
     return pack(draw(st.permutations(headers)), draw(st.binary(min_size=1, max_size=300)))
 
 
+@settings(max_examples=40)
 @given(st.lists(messages(), max_size=6), st.lists(st.integers(0, 10_000), max_size=12))
 def test_any_cut_gives_what_the_reference_gives(stream: list[bytes], points: list[int]) -> None:
     whole = b"".join(stream)
@@ -104,6 +105,7 @@ def test_any_cut_gives_what_the_reference_gives(stream: list[bytes], points: lis
         assert event.raw == b""
 
 
+@settings(max_examples=40)
 @given(st.lists(messages(), min_size=1, max_size=3), st.data())
 def test_a_damaged_byte_is_never_missed(stream: list[bytes], data: st.DataObject) -> None:
     whole = bytearray(b"".join(stream))
@@ -154,6 +156,7 @@ def test_header_blocks_are_refused_where_the_reference_refuses_them(
     assert fine
 
 
+@settings(max_examples=40)
 @given(messages(), st.integers(1, 1_000))
 def test_stream_that_ends_within_a_message_is_cut(message: bytes, end: int) -> None:
     decoder = EventStreamDecoder()
@@ -253,6 +256,7 @@ def test_a_message_that_does_not_say_what_it_is_is_refused(headers: list[Header]
         decode([pack(headers, b"{}")])
 
 
+@settings(max_examples=40)
 @given(names, st.binary(max_size=300), kinds)
 def test_what_is_encoded_is_what_the_reference_reads(name: str, payload: bytes, kind: Any) -> None:
     message = encode(name, payload, kind)

@@ -205,7 +205,7 @@ def test_a_caller_cannot_leave_the_place_of_a_model(model: str) -> None:
 
 def test_a_body_that_nests_too_deeply_is_a_bad_request() -> None:
     schema: dict[str, Any] = {}
-    for _ in range(50_000):
+    for _ in range(5_000):
         schema = {"a": schema}
     tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": schema}}}
     with pytest.raises(BadRequest):
@@ -227,6 +227,11 @@ def test_counting_asks_for_what_would_be_sent() -> None:
     told = serializer.serialize_to_request(parameters, operation)
     assert json.loads(told["body"]) == body
     assert "thinking" in body["input"]["converse"]["additionalModelRequestFields"]
+
+
+def test_a_model_that_cannot_count_is_not_asked_to() -> None:
+    with pytest.raises(Unsupported):
+        written(call("count_tokens"), choice("us.amazon.nova-2-lite-v1:0"))
 
 
 async def test_a_count_is_told_in_anthropics_words() -> None:

@@ -48,7 +48,7 @@ class Bedrock:
             body, dropped = _said(choice, call)
             operation = "converse-stream" if call.stream else "converse"
             if call.wire == COUNT:
-                body, dropped, operation = write_count(body), [], "count-tokens"
+                body, dropped, operation = write_count(choice.model, body), [], "count-tokens"
         if dropped and choice.target.unsupported == "error":
             raise Unsupported(
                 f"{choice.name} cannot do this: {', '.join(dropped)}.", param=dropped[0]

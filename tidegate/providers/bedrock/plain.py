@@ -155,8 +155,13 @@ class _Counted(Struct, rename="camel"):
 _decode_counted = msgspec.json.Decoder(_Counted).decode
 
 
-def write_count(body: Json) -> Json:
-    """The body of `CountTokens` for a body of Converse."""
+def write_count(model: str, body: Json) -> Json:
+    """The body of `CountTokens` for a body of Converse.
+
+    Raises: `Unsupported` when the model is known to have no such operation.
+    """
+    if "claude" not in model and ":application-inference-profile/" not in model:
+        raise Unsupported("This model's tokens cannot be counted before they are sent.")
     counted = {name: body[name] for name in _COUNTED if name in body}
     return {"input": {"converse": counted}}
 
