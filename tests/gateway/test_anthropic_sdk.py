@@ -8,7 +8,7 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic import AsyncAnthropic
-from anthropic.types import TextBlock, ToolUseBlock
+from anthropic.types import Message, TextBlock, ToolUseBlock
 
 from .conftest import Gateway
 
@@ -64,6 +64,7 @@ async def test_tools_are_called(client: AsyncAnthropic, streamed: bool) -> None:
         "model": "assistant", "max_tokens": 50, "messages": HELLO, "tools": WEATHER,
         "tool_choice": {"type": "any"},
     }  # fmt: skip
+    message: Message
     if streamed:
         async with client.messages.stream(**asked) as stream:
             message = await stream.get_final_message()

@@ -165,6 +165,35 @@ async def test_a_failure_after_the_first_content_is_never_tried_again(build: Any
     assert (record.outcome, record.error_code) == ("failed_after_commit", "upstream_cut")
 
 
+async def test_a_cut_stream_costs_what_was_delivered(build: Any) -> None:
+    house = await build((Step(cut_after=2),))
+    with pytest.raises(Exception, match="ended"):
+        await house.streamed("alone")
+    record = await house.gateway.record()
+    assert record.usage_estimated
+    assert record.output_tokens == 2
+    assert record.input_tokens
+    assert record.cost_nanousd == record.input_tokens * 1000 + 2 * 2000
+
+
+async def test_an_answer_that_tells_its_usage_is_not_estimated(build: Any) -> None:
+    house = await build()
+    await house.text("alone")
+    record = await house.gateway.record()
+    assert (record.input_tokens, record.output_tokens) == (3, 2)
+    assert not record.usage_estimated
+
+
+async def test_a_whole_answer_without_usage_is_counted(build: Any) -> None:
+    choice = {"message": {"role": "assistant", "content": "x" * 400}, "finish_reason": "stop"}
+    house = await build((Step(body=json.dumps({"choices": [{"index": 0, **choice}]}).encode()),))
+    await house.text("alone")
+    record = await house.gateway.record()
+    assert record.usage_estimated
+    assert record.output_tokens is not None
+    assert 100 <= record.output_tokens < 110
+
+
 async def test_a_failure_before_the_first_content_is_invisible(build: Any) -> None:
     house = await build((Step(cut_after=1), Step(cut_after=1)))
     assert await house.streamed("covered") == "Hello there."

@@ -41,6 +41,7 @@ from tidegate.errors import (
 from tidegate.formats.heard import HEARD
 from tidegate.gateway.attempt import Begun, Provider, attempt
 from tidegate.gateway.degrade import degraded
+from tidegate.gateway.delivered import delivered
 from tidegate.gateway.exchange import (
     JSON,
     CallerGone,
@@ -64,6 +65,8 @@ EVENTS: Header = (b"content-type", b"text/event-stream")
 NO_CACHE: Header = (b"cache-control", b"no-cache")
 TIMEOUT_HEADER, TIMEOUT_DIGITS = b"x-tidegate-timeout-ms", 9
 """What a caller may say to wait less than its alias would; never more."""
+ANTHROPIC = ("messages", "count_tokens")
+"""The formats whose SDK looks for the request's id in a header of its own."""
 CALLER_GONE_STATUS = 499
 """Never sent: what nginx's log made customary for a caller who left."""
 
@@ -143,7 +146,7 @@ async def answer(rooms: Rooms, wire: Wire, exchange: Exchange) -> Ending:
     finally:
         begun.trial.cancelled()
         begun.upstream.close(failure)
-        note_answer(rooms, exchange, begun.choice, begun.upstream.facts)
+        note_answer(rooms, exchange, call, begun)
     return ending
 
 
@@ -171,7 +174,7 @@ async def relay(exchange: Exchange, call: Call, begun: Begun) -> Ending:
     Raises: `UpstreamError` when the upstream breaks.
     """
     upstream = begun.upstream
-    headers = told(exchange, begun.choice, upstream.facts)
+    headers = told(exchange, call, begun)
     if not call.stream:
         return Ending(200, [*headers, JSON], begun.first)
     exchange.start(200, [*headers, EVENTS, NO_CACHE])
@@ -206,9 +209,12 @@ def patience_s(headers: list[Header]) -> float:
     return math.inf
 
 
-def told(exchange: Exchange, choice: Choice, facts: Facts) -> list[Header]:
+def told(exchange: Exchange, call: Call, begun: Begun) -> list[Header]:
     """What the caller is told of where its answer comes from."""
+    choice, facts = begun.choice, begun.upstream.facts
     headers = [*facts.headers, (b"x-tidegate-target", choice.header)]
+    if call.wire in ANTHROPIC:
+        headers.append((b"request-id", exchange.record.request_id.encode()))
     attempts = len(exchange.record.attempts)
     if attempts > 1:
         headers.append((b"x-tidegate-attempts", b"%d" % attempts))
@@ -230,6 +236,8 @@ def failed(wire: Wire | None, exchange: Exchange, error: TidegateError) -> Endin
     record.outcome = error.code
     body = heard.error_body(error, record.request_id)
     headers = [JSON]
+    if wire is not None and wire.name in ANTHROPIC:
+        headers.append((b"request-id", record.request_id.encode()))
     # What an upstream failed at has been tried again as often as is good: an SDK that tries once
     # more multiplies the load. Only a wait that was named may be waited for.
     spent = isinstance(error, UpstreamError) and not isinstance(error, UpstreamRateLimited)
@@ -272,9 +280,13 @@ def note_request(exchange: Exchange, call: Call, plan: Plan, body: bytes) -> Non
         record.request_body = body
 
 
-def note_answer(rooms: Rooms, exchange: Exchange, choice: Choice, facts: Facts) -> None:
+def note_answer(rooms: Rooms, exchange: Exchange, call: Call, begun: Begun) -> None:
     """Put into the record what the answer turned out to be, and what it cost."""
-    record, usage = exchange.record, facts.usage
+    record, choice, facts = exchange.record, begun.choice, begun.upstream.facts
+    if facts.usage is None:
+        facts.usage = delivered(call, facts, begun.first)
+        record.usage_estimated = facts.usage is not None
+    usage = facts.usage
     record.target, record.provider = choice.name, choice.target.provider
     record.model, record.reason = facts.model or choice.model, choice.reason
     record.dropped = list(facts.dropped)

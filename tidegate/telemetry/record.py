@@ -70,6 +70,8 @@ class Record(msgspec.Struct, omit_defaults=True):
     cache_write_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
+    usage_estimated: bool = False
+    """Whether the tokens were counted from what was delivered, because nobody told them."""
     cost_nanousd: int | None = None
     """None when the price or the usage is not known."""
     price: str | None = None
