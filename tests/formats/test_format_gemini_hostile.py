@@ -134,7 +134,7 @@ asks = st.builds(
 
 
 @given(asks)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_request_is_one_of_googles_or_a_bad_one(ask: Ask) -> None:
     try:
         body, dropped = gemini.write_ask(ask)
@@ -161,7 +161,7 @@ def _has_a_lone_result(ask: Ask) -> bool:
 
 
 @given(schemas)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_clean_schema_is_clean(schema: dict[str, Any]) -> None:
     once = clean(schema, [])
     dropped: list[str] = []
@@ -195,7 +195,7 @@ parts: Strategy = st.one_of(
 
 
 @given(fields | json | st.lists(fields, max_size=2), st.booleans())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_json_from_google_is_read_or_refused(told: Any, wrapped: bool) -> None:
     if wrapped:
         told = {"candidates": [{"finishReason": "STOP", "content": {"parts": [told]}}]}
@@ -203,7 +203,7 @@ def test_any_json_from_google_is_read_or_refused(told: Any, wrapped: bool) -> No
 
 
 @given(st.binary(max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_bytes_from_google_are_read_or_refused(body: bytes) -> None:
     _refuse_or_read(body)
 
@@ -222,7 +222,7 @@ def _refuse_or_read(body: bytes) -> None:
 
 
 @given(st.lists(parts, min_size=1, max_size=6), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_stream_says_what_the_whole_answer_says(told: list[Any], data: st.DataObject) -> None:
     whole = gemini.read_reply(line(answer(*told)))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(told)), max_size=3)))
@@ -250,7 +250,7 @@ def test_a_stream_says_what_the_whole_answer_says(told: list[Any], data: st.Data
 
 
 @given(st.lists(parts, min_size=1, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_what_was_answered_goes_back_as_it_was(told: list[Any]) -> None:
     """There and back loses nothing: texts, thoughts, calls, and whose they are."""
     said = gemini.read_reply(line(answer(*told))).choices[0]

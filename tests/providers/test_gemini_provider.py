@@ -232,7 +232,7 @@ def test_what_cannot_be_said_is_told_or_refused() -> None:
 
 def test_a_bottomless_request_is_a_bad_one() -> None:
     schema: Any = {"type": "object"}
-    for _ in range(100_000):
+    for _ in range(5_000):
         schema = [schema]
     tools = [{"type": "function", "function": {"name": "a", "parameters": {"description": schema}}}]
     with pytest.raises((BadRequest, UpstreamError)):
