@@ -64,7 +64,10 @@ class Replicas:
         path = self.health.probe
         if path is not None and self._only is None and not self._watching:
             loop = asyncio.get_running_loop()
-            self._watching = [loop.create_task(watch(self, each, path)) for each in self.all]
+            self._watching = [
+                loop.create_task(watch(self, each, path), name=f"probe of {each.url}")
+                for each in self.all
+            ]
 
     async def close(self) -> None:
         """End the probes, close every connection."""
