@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, cast
 
 import anthropic
 import pytest
@@ -64,12 +64,11 @@ async def test_tools_are_called(client: AsyncAnthropic, streamed: bool) -> None:
         "model": "assistant", "max_tokens": 50, "messages": HELLO, "tools": WEATHER,
         "tool_choice": {"type": "any"},
     }  # fmt: skip
-    message: Message
     if streamed:
         async with client.messages.stream(**asked) as stream:
-            message = await stream.get_final_message()
+            message = cast("Message", await stream.get_final_message())
     else:
-        message = await client.messages.create(**asked)
+        message = cast("Message", await client.messages.create(**asked))
     calls = [block for block in message.content if isinstance(block, ToolUseBlock)]
     assert "city" in calls[0].input
     assert message.stop_reason == "tool_use"
