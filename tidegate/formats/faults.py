@@ -64,6 +64,10 @@ class _Told(Struct):
     """What a router was told by the server behind it: read, but passed on to nobody."""
 
 
+_SPENT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+"""A 429 that no wait will end: the account is spent, as others say with 402."""
+
+
 def refusal(status: int, body: bytes) -> UpstreamError:
     """The error that an answer with another status than 200 stands for."""
     try:
@@ -75,6 +79,8 @@ def refusal(status: int, body: bytes) -> UpstreamError:
         return _refused(meant, 400 if meant is ContentFiltered else status, told)
     if status in _DENIALS:
         return UpstreamDenied("The provider does not accept this gateway's credentials.")
+    if status == _TOO_MANY and (told.code in _SPENT_CODES or told.kind in _SPENT_CODES):
+        return UpstreamDenied("This gateway's account with the provider has nothing left to spend.")
     if status == _TOO_MANY or (status in _REFUSALS and told.code in _RATE_CODES):
         return UpstreamRateLimited("The provider's rate limit is reached.")
     if status not in _REFUSALS:

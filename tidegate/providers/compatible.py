@@ -56,7 +56,7 @@ class Row(Struct, frozen=True):
     """Fields that it answers with an error, or that it leaves out of account unseen."""
     message_fields: frozenset[str] | None = None
     """What a message may have; None is anything."""
-    reasoning_field: str = ""
+    reasoning_field: Literal["", "reasoning", "reasoning_content"] = ""
     """The field in which it wants earlier reasoning back; empty leaves it where it is."""
     developer: bool = False
     """Whether it knows the role `developer`; otherwise it is told as `system`."""

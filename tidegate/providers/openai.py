@@ -40,7 +40,8 @@ PATHS = {
 }
 ENDS = {"chat": b"data: [DONE]\n\n", "completions": b"data: [DONE]\n\n"}
 """What closes a stream for the caller where the vendor leaves it out."""
-SPOKEN: dict[str, Spoken] = {"chat": chat, "responses": responses}
+OWN = ("openai", "azure")
+"""Kinds that know the fields of OpenAI's own models only."""
 OUTPUT_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 _encode = msgspec.json.Encoder().encode
@@ -53,7 +54,7 @@ class OpenAI:
 
     def __init__(self, row: Row) -> None:
         self._row = row
-        self._spoken = SPOKEN[row.api]
+        self._spoken = _spoken(row)
         self._native = frozenset(row.native)
 
     @staticmethod
@@ -123,6 +124,21 @@ class OpenAI:
                 return "max_output_tokens"
             case _:
                 return "max_tokens"
+
+
+def _spoken(row: Row) -> Spoken:
+    """The format that other callers' requests are translated to, as the server of `row` has it."""
+    if row.api == "responses":
+        return responses
+    router = row.kind == "openrouter"
+    return chat.accented(
+        chat.Accent(
+            output_field=row.output_field,
+            thinking="reasoning_details" if router else row.reasoning_field or None,
+            cache=router,
+            also=chat.SHARED if row.kind in OWN else chat.SHARED | {"top_k"},
+        )
+    )
 
 
 def _bound_output(
