@@ -260,6 +260,14 @@ def test_tools_are_said_with_a_schema_of_an_object() -> None:
     assert dropped == ["tools[web_search]"]
 
 
+def test_alternatives_at_the_top_of_a_tools_schema_are_told_in_words() -> None:
+    schema: dict[str, Any] = {"type": "object", "properties": {}, "oneOf": [{"required": ["a"]}]}
+    tool = said(tools=(Tool("f", schema=schema),))[0]["tools"][0]
+    assert tool["input_schema"] == {
+        "type": "object", "properties": {}, "description": '{oneOf: [{"required":["a"]}]}',
+    }  # fmt: skip
+
+
 def test_strict_tools_are_held_to_their_schema_where_the_model_can() -> None:
     strict = Tool("f", schema=PLAIN.schema, strict=True)
     tool = said(tools=(strict,))[0]["tools"][0]

@@ -53,7 +53,11 @@ from tidegate.types import Facts, Usage
 MODELS = ("claude-3-5-haiku", "claude-sonnet-4-5", "claude-opus-4-6", "claude-opus-5-5", "other")
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
     ),
@@ -150,7 +154,7 @@ def parsed(part: object) -> object:
     return (part.id, part.name, json.loads(part.arguments)) if isinstance(part, ToolUse) else part
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(asks)
 def test_a_request_there_and_back_says_the_same(ask: Ask) -> None:
     body, dropped = write_ask(ask)
@@ -191,7 +195,7 @@ replies = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(replies)
 def test_an_answer_there_and_back_says_the_same(reply: Reply) -> None:
     back = read_reply(write_reply(reply, "m"))
@@ -222,7 +226,7 @@ def streams(draw: st.DrawFn) -> list[Delta]:
     return [*deltas, Finished(finish), Used(draw(usages()))]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(streams())
 def test_a_stream_there_and_back_says_the_same(deltas: list[Delta]) -> None:
     events = written_stream(writer(Ask(model="m", turns=())), deltas)
@@ -266,14 +270,14 @@ def odd_bodies(draw: st.DrawFn) -> Json:
     return {"model": draw(st.sampled_from(MODELS)), "messages": [message], **rest}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(odd_bodies())
 def test_an_odd_request_is_understood_or_refused(body: Json) -> None:
     with suppress(BadRequest):
         write_ask(read_ask(body), ceiling=2_000)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(odd_blocks(), max_size=3) | json_values,
     st.dictionaries(
@@ -310,7 +314,7 @@ def odd_events(draw: st.DrawFn) -> Json:
     return event
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(odd_events(), max_size=5))
 def test_odd_events_are_understood_or_malformed(events: list[Json]) -> None:
     reading, writing = reader(), writer(Ask(model="m", turns=()))

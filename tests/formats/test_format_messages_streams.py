@@ -148,6 +148,10 @@ def test_usage_of_beginning_and_end_is_put_together() -> None:
     assert deltas[-1] == Used(Usage(219, 9, 200, 7))
 
 
+def test_text_of_a_block_that_was_not_begun_is_text_all_the_same() -> None:
+    assert read(began(), piece(0, "text", text="x"), ended())[1] == TextDelta("x")
+
+
 def test_a_stream_is_good_only_with_its_end() -> None:
     cut = reader()
     for event, data in sse(streamed(began(), block(0, type="text", text="He"), stop(0))):
@@ -166,8 +170,8 @@ BROKEN: dict[str, bytes] = {
     "index below nothing": b'{"type": "content_block_start", "index": -1}',
     "no block": b'{"type": "content_block_start", "index": 0}',
     "no delta": b'{"type": "content_block_delta", "index": 0}',
-    "block that is not open": (
-        b'{"type": "content_block_delta", "index": 3, "delta": {"type": "text_delta"}}'
+    "arguments of nothing": (
+        b'{"type": "content_block_delta", "index": 3, "delta": {"type": "input_json_delta"}}'
     ),
     "text no string": b'{"type": "content_block_delta", "index": 0, "delta": {"text": []}}',
     "usage no object": b'{"type": "message_delta", "usage": 3}',

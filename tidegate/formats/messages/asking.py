@@ -11,7 +11,7 @@ from __future__ import annotations
 from tidegate.errors import BadRequest
 from tidegate.formats.messages.models import Traits, traits
 from tidegate.formats.messages.parts import FORMAT, write_block, write_blocks
-from tidegate.formats.messages.schema import fit
+from tidegate.formats.messages.schema import fit, of_object
 from tidegate.formats.messages.shapes import Json, encode
 from tidegate.formats.messages.thinking import write_reasoning
 from tidegate.formats.words import Ask, ForeignTool, JsonOutput, Text, Tool, ToolResult, Turn
@@ -163,10 +163,7 @@ def _write_tool(tool: Tool | ForeignTool, able: Traits, dropped: list[str]) -> J
     written: Json = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description
-    schema = tool.schema or {"type": "object", "properties": {}}
-    strict = bool(tool.strict) and able.schemas
-    if "type" not in schema:
-        schema = {"type": "object", **schema}
+    schema, strict = of_object(tool.schema), bool(tool.strict) and able.schemas
     written["input_schema"] = fit(schema) if strict else schema
     if strict:
         written["strict"] = True

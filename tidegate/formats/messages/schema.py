@@ -18,6 +18,18 @@ FORMATS = frozenset({
 })  # fmt: skip
 _PLAIN = str | int | float | bool | None
 _KEPT = ("title", "description")
+_COMBINED = frozenset({"anyOf", "oneOf", "allOf"})
+
+
+def of_object(schema: Json | None) -> Json:
+    """A tool's schema, which must be one of an object, without alternatives at its top."""
+    if not schema:
+        return {"type": "object", "properties": {}}
+    if not schema.keys() & _COMBINED:
+        return schema if "type" in schema else {"type": "object", **schema}
+    said = {name: value for name, value in schema.items() if name not in _COMBINED}
+    rest = {name: value for name, value in schema.items() if name in _COMBINED}
+    return _with_rest({"type": "object", **said}, rest)
 
 
 def fit(schema: Json) -> Json:

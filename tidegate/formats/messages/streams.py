@@ -192,13 +192,15 @@ class Reader:
 
     def _delta(self, told: _Event) -> list[Delta]:
         piece = told.delta
-        if piece is None or told.index != self._open:
-            raise UpstreamMalformed("The provider sent a piece of a block that is not open.")
+        if piece is None:
+            raise UpstreamMalformed("The provider sent a piece of a block that says nothing.")
         delta: Delta | None = None
         match piece.type:
             case "text_delta":
                 delta = TextDelta(piece.text)
             case "input_json_delta":
+                if told.index != self._open:
+                    raise UpstreamMalformed("The provider sent arguments of a call not begun.")
                 if self._tool is not None and piece.partial_json:
                     self._tool.said = True
                     delta = ToolDelta(self._tool.index, piece.partial_json)
