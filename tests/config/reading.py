@@ -37,6 +37,8 @@ records:
   bodies: none
 log:
   level: warning
+secrets:
+  refresh: 5m
 keys:
   - name: web
     secret: ${env:WEB_KEY}

@@ -181,6 +181,24 @@ def test_a_signal_reloads_although_nothing_changed(supervise: Supervise) -> None
     running.until(event="SIGHUP", child="gateway")
 
 
+def test_a_secret_that_changed_elsewhere_is_taken_over(
+    supervise: Supervise, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("first")
+    running = supervise(
+        "secrets: {refresh: 50ms}\nkeys: [{name: web, secret: '${file:key}'}]" + PLAIN
+    )
+    running.up(*EVERYBODY)
+    key.write_text("second")
+    running.until(event="SIGHUP", child="gateway")
+    (version,) = {line["version"] for line in running.lines if "version" in line}
+    assert version
+    running.send(signal.SIGTERM)
+    running.rest()
+    assert running.events().count(("gateway", "SIGHUP")) == 1
+
+
 def test_a_port_in_use_is_said_once_with_the_remedy(supervise: Supervise) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

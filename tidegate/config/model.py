@@ -332,6 +332,16 @@ class Alias(Settings):
         )
 
 
+class Secrets(Settings):
+    """How secrets that stand elsewhere are kept up to date."""
+
+    refresh: Wait | None = setting(
+        None,
+        "How often references to secrets are looked up again; a changed one is taken over as by a "
+        "reload. Never, but for reloads, if not given.",
+    )
+
+
 class Config(Settings):
     """The whole configuration."""
 
@@ -341,9 +351,15 @@ class Config(Settings):
         "sqlite:///.tidegate/tidegate.db",
         "SQLite database of the records: `sqlite:///PATH`, relative to this file or absolute.",
     )
+    shared: Secret | None = setting(
+        None,
+        "Redis or Valkey by which gateways tell each other which targets rest: `redis://HOST:PORT`,"
+        " or a reference to it; taken over at a restart.",
+    )
     spool: Spool = setting({}, "The files that records wait in on their way to the store.")
     records: Records = setting({}, "What is kept of each request.")
     log: Log = setting({}, "The log on standard error.")
+    secrets: Secrets = setting({}, "How secrets that stand elsewhere are kept up to date.")
     keys: Annotated[tuple[Key, ...], Field(strict=False)] = setting((), "The callers' keys.")
     anonymous: Annotated[bool, WithJsonSchema({"type": "boolean"})] = setting(
         None,
@@ -378,6 +394,17 @@ class Config(Settings):
         if place == value or not place or "\0" in place:
             raise refusal("must be a SQLite database", allowed=("sqlite:///PATH",), nearest=None)
         return _SQLITE + str(surroundings(info).locate(place))
+
+    @field_validator("shared")
+    @classmethod
+    def _is_redis(cls, value: Secret | None) -> Secret | None:
+        if value is not None and not value.reveal().startswith(
+            ("redis://", "rediss://", "unix://")
+        ):
+            raise refusal(
+                "is not the address of a Redis", allowed=("redis://HOST:PORT", "rediss://HOST:PORT")
+            )
+        return value
 
     @field_validator("anonymous", mode="before")
     @classmethod

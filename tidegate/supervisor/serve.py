@@ -34,6 +34,9 @@ from tidegate.supervisor.watch import changes
 BAD_CONFIGURATION = 2
 """Exit code: what was asked for cannot be served; the message says what to change."""
 
+_NO_REFRESH_S = 60.0
+"""How often a supervisor without `secrets.refresh` looks whether it has got one."""
+
 _log = logging.getLogger("tidegate.supervisor")
 
 
@@ -147,12 +150,16 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         for child in self._everybody:
             child.start()
-        watching = asyncio.create_task(self._watch(), name="watch the configuration")
+        watching = [
+            asyncio.create_task(self._watch(), name="watch the configuration"),
+            asyncio.create_task(self._refresh(), name="look secrets up again"),
+        ]
         self._say_listening()
         try:
             await self._ending.wait()
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
             await self._stop()
         _log.info("ended")
         return 1 if self._killed else 0
@@ -189,8 +196,18 @@ class Supervisor:
         async for _ in changes(self._path):
             self._reload(asked=False)
 
+    async def _refresh(self) -> None:
+        """Look secrets up again now and then: where they stand nobody can watch."""
+        while True:
+            await asyncio.sleep(self._config.secrets.refresh or _NO_REFRESH_S)
+            if self._config.secrets.refresh is not None:
+                self._reload(asked=False)
+
     def _reload(self, *, asked: bool = True) -> None:
-        """Let the children take the new file, if it is a good one and anything in it changed."""
+        """Let the children take the new file, if it is a good one and anything in it changed.
+
+        What its references stand for is a part of it.
+        """
         try:
             wanted = adopt(self._path, self._copy)
         except ConfigError as error:
@@ -200,7 +217,7 @@ class Supervisor:
                 extra={"fields": {"mistakes": mistakes}},
             )
             return
-        if not asked and wanted.version == self._config.version:
+        if not asked and wanted == self._config:
             return
         self._config = wanted
         fields: dict[str, object] = {"version": wanted.version}
