@@ -64,7 +64,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        ours, theirs = (each._text.encode("utf-8", "surrogatepass") for each in (self, other))
+        ours, theirs = (each.reveal().encode("utf-8", "surrogatepass") for each in (self, other))
         return hmac.compare_digest(ours, theirs)
 
     def __hash__(self) -> int:
