@@ -34,6 +34,11 @@ class Live:
         """The configuration in force."""
         return self._house.config
 
+    @property
+    def house(self) -> House:
+        """The house that serves now."""
+        return self._house
+
     def enter(self) -> Rooms:
         """The rooms for one more request."""
         self._house.in_flight += 1

@@ -29,12 +29,16 @@ from tidegate.gateway.app import App
 from tidegate.gateway.edge import Bounds
 from tidegate.gateway.server import Server
 from tidegate.house import build
+from tidegate.house.parts import parts
 from tidegate.ledger.spool import SpoolWriter
 from tidegate.live import Live
 from tidegate.logs import configure
 from tidegate.net.listen import listen
 from tidegate.parent import CANNOT_START, end_with_parent
+from tidegate.policy.board import Poster, Sources, state_directory
 from tidegate.policy.health import Wards
+from tidegate.policy.link import Link
+from tidegate.policy.shared import Shared
 
 log = logging.getLogger("tidegate.worker")
 
@@ -52,7 +56,15 @@ async def serve(reload: Callable[[], Config], worker: str, fd: int | None) -> No
         max_pending_bytes=first.spool.pending_limit,
     )
     sidecars: dict[str, int] = json.loads(os.environ.get(SIDECARS_VARIABLE, "{}"))
-    live = Live(reload, partial(build, spool=spool, sidecars=sidecars, wards=Wards()))
+    wards = Wards()
+    live = Live(reload, partial(build, spool=spool, sidecars=sidecars, wards=wards))
+    shared = _shared(first, wards)
+    sources = Sources(
+        wards,
+        parts=lambda now_s: parts(live.house.providers, now_s),
+        shared=shared.state if shared is not None else lambda: None,
+    )
+    poster = Poster(state_directory(first.spool.directory), worker, sources)
     app = App(live.enter, live.leave, worker)
     settings = live.config.server
     bounds = Bounds(settings.header_limit, settings.read_timeout, settings.keepalive)
@@ -69,14 +81,27 @@ async def serve(reload: Callable[[], Config], worker: str, fd: int | None) -> No
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     listener = socket.socket(fileno=fd) if fd is not None else listen(settings.host, settings.port)
+    background = [asyncio.create_task(poster.run(), name="status board")]
+    if shared is not None:
+        background.append(asyncio.create_task(shared.run(), name="share breakers"))
     try:
         await server.start(listener, _tls(settings.tls))
         await stopping.wait()
         app.ready = False
         await server.drain(live.config.server.drain)
     finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         spool.close()
         await live.close()
+
+
+def _shared(config: Config, wards: Wards) -> Shared | None:
+    """What tells other gateways of breakers that opened. It is chosen at start, not by a reload."""
+    if config.shared is None:
+        return None
+    return Shared(Link(config.shared.reveal()), wards)
 
 
 def _tls(settings: ServerTls | None) -> ssl.SSLContext | None:

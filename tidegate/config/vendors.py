@@ -245,6 +245,8 @@ class BedrockProvider(Upstream):
             raise refusal(f"needs `{absent}` too: the two keys go together")
         if self.session_token is not None and self.access_key_id is None:
             raise refusal("has a `session_token` without the keys it belongs to")
+        if self.base_url is not None and len(self.base_url) > 1 and self.api_key is None:
+            raise refusal("has several addresses, but a signature is good for one host only")
         given = [
             name
             for name in ("access_key_id", "api_key", "profile")

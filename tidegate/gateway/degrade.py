@@ -20,14 +20,14 @@ def degraded(exchange: Exchange, call: Call, plan: Plan, error: TidegateError) -
     tokens that nobody could give is estimated.
     """
     text = plan.terms.degraded
-    if isinstance(error, UpstreamRefused | Unsupported):
+    if isinstance(error, UpstreamRefused):
         return None
     if call.wire == "count_tokens":
         exchange.record.degraded = "estimated"
         tokens = input_tokens(counting.read_ask(call.body))
         headers = [(b"x-tidegate-degraded", b"estimated"), JSON]
         return Ending(200, headers, counting.write_count(tokens))
-    if text is None or call.wire == "embeddings":
+    if text is None or call.wire == "embeddings" or isinstance(error, Unsupported):
         return None
     record, heard = exchange.record, HEARD[call.wire]
     record.degraded, record.error, record.error_code = "canned", error.message, error.code

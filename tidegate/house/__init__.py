@@ -23,6 +23,7 @@ from tidegate.policy.breaker import BreakerSettings
 from tidegate.policy.health import Health, HealthSettings, Wards
 from tidegate.policy.hedge import HedgeSettings
 from tidegate.policy.retry import RetrySettings
+from tidegate.providers.http import HttpProvider
 from tidegate.routing.plan import Route, Router
 from tidegate.types import Choice, Principal, Target, Terms, Timeouts, Usage
 
@@ -36,6 +37,7 @@ class House:
 
     config: Config
     rooms: Rooms
+    providers: Mapping[str, HttpProvider]
     resolver: Resolver
     in_flight: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -43,7 +45,7 @@ class House:
 
     async def close(self) -> None:
         """Close every upstream connection; for when nobody uses them any more."""
-        for provider in self.rooms.providers.values():
+        for provider in self.providers.values():
             await provider.close()
         await self.resolver.close()
 
@@ -84,7 +86,7 @@ def build(
         body_limit_bytes=config.server.body_limit,
         read_timeout_s=config.server.read_timeout,
     )
-    return House(config, rooms, resolver)
+    return House(config, rooms, providers, resolver)
 
 
 def _keys(config: Config) -> KeyRing:

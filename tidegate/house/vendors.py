@@ -25,7 +25,7 @@ from tidegate.config.provider import (
 )
 from tidegate.net.dial import verified_tls
 from tidegate.net.dns import Resolver
-from tidegate.net.http import Pool
+from tidegate.net.http import MAX_STARTS, Pool
 from tidegate.providers.accounts import Account, Accounts
 from tidegate.providers.anthropic import Anthropic
 from tidegate.providers.azure import Azure
@@ -131,6 +131,7 @@ class Vendors:
             tls=self._tls(ca) if ca is not None or url.startswith("https:") else None,
             proxy=settings.proxy.reveal() if settings.proxy else None,
             max_connections=settings.max_connections,
+            max_starts=0 if isinstance(settings, BedrockProvider) else MAX_STARTS,
             resolver=self._resolver,
         )
 

@@ -20,10 +20,10 @@ from tidegate.net.dns import Resolver
 from tidegate.net.response import Response
 from tidegate.net.urls import parse_base_url
 
-__all__ = ["Pool", "Response", "Timeouts", "verified_tls"]
+__all__ = ["MAX_STARTS", "Pool", "Response", "Timeouts", "verified_tls"]
 
 _STALE_S: Final = 1.0
-_MAX_STARTS: Final = 256
+MAX_STARTS: Final = 256
 _WITHOUT_BODY: Final = ("GET", "DELETE", "HEAD")
 
 
@@ -53,6 +53,8 @@ class Pool:
         max_header_bytes: Bound of everything in an answer that is not its body.
         stale_s: Within this time of sending, a resting connection that turns out to be closed is
             replaced.
+        max_starts: How many heads of requests are kept once they are checked; 0 where each one is
+            different, as signed ones are.
         resolver: May be shared by the pools of a process.
 
     Raises:
@@ -71,6 +73,7 @@ class Pool:
         keepalive_s: float = 60.0,
         max_header_bytes: int = 65536,
         stale_s: float = _STALE_S,
+        max_starts: int = MAX_STARTS,
         resolver: Resolver,
     ) -> None:
         self._base = parse_base_url(base_url)
@@ -90,6 +93,7 @@ class Pool:
         self._open: set[Connection] = set()  # until their sockets are closed
         # Who waits: for a resting connection, or None, which is a slot to dial in.
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
+        self._max_starts = max_starts
         self._starts: dict[tuple[str, str, bytes], tuple[bytes, bool]] = {}
         self._closed: asyncio.Event | None = None
 
@@ -195,7 +199,7 @@ class Pool:
         decodes = b"accept-encoding:" in headers.lower()
         identity = "" if decodes else "accept-encoding: identity\r\n"
         start = f"{method} {target} HTTP/1.1\r\nhost: {self._base.authority}\r\n{identity}".encode()
-        if len(self._starts) < _MAX_STARTS:
+        if len(self._starts) < self._max_starts:
             self._starts[method, path, headers] = start + headers, decodes
         return start + headers, decodes
 
