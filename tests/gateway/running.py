@@ -1,0 +1,99 @@
+"""A real gateway on a free port with a simulated provider behind it, as long as a block lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tidegate.config.load import load
+from tidegate.gateway.app import App
+from tidegate.gateway.edge import Bounds
+from tidegate.gateway.server import Server
+from tidegate.house import build
+from tidegate.ledger.segment import read_segment, segments
+from tidegate.ledger.spool import SpoolWriter
+from tidegate.live import Live
+from tidegate.net.listen import listen
+from tidegate.policy.health import Wards
+from tidegate.providers.simulated.server import Server as Simulated
+from tidegate.providers.simulated.server import start
+from tidegate.providers.simulated.settings import Settings
+from tidegate.telemetry.record import Record, decode
+
+
+@dataclass
+class Gateway:
+    """A running gateway and what stands behind it."""
+
+    port: int
+    directory: Path
+    sim: Simulated
+    server: Server
+    live: Live
+    spool: SpoolWriter
+    config: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def records(self) -> list[Record]:
+        """Every record in the spool, in order."""
+        return [
+            decode(payload)
+            for path in segments(self.directory / ".tidegate" / "spool")
+            for payload, _ in read_segment(path, 0)
+        ]
+
+    async def record(self, number: int = 1) -> Record:
+        """The last record, once there are `number` of them."""
+        async with asyncio.timeout(10):
+            while len(self.records()) < number:  # noqa: ASYNC110 - files tell nobody
+                await asyncio.sleep(0.01)
+        return self.records()[-1]
+
+    async def raw(self, data: bytes) -> bytes:
+        """Everything that comes back for `data` until the gateway closes the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(data)
+            async with asyncio.timeout(10):
+                return await reader.read()
+        except ConnectionResetError:
+            return b""
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def running(
+    directory: Path, config: str, settings: Settings | None = None, **places: str
+) -> AsyncGenerator[Gateway]:
+    """A gateway with the configuration `config`, whose `{sim}` is where the simulator is.
+
+    `places` are other addresses that stand in it between braces.
+    """
+    async with await start(settings or Settings()) as sim:
+        path = directory / "tidegate.yaml"
+        path.write_text(config.format(sim=sim.base_url, **places))
+        loaded = load(path, {})
+        spool = SpoolWriter(loaded.spool.directory, writer="gw-0")
+        live = Live(
+            partial(load, path, {}), partial(build, spool=spool, sidecars={}, wards=Wards())
+        )
+        app = App(live.enter, live.leave, "gw-0")
+        limits = loaded.server
+        server = Server(app, Bounds(limits.header_limit, limits.read_timeout, 5.0))
+        listener = listen("127.0.0.1", 0)
+        await server.start(listener, None)
+        port: int = listener.getsockname()[1]
+        try:
+            yield Gateway(port, directory, sim, server, live, spool, path)
+        finally:
+            await server.drain(0.5)
+            spool.close()
+            await live.close()
