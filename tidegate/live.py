@@ -14,6 +14,7 @@ from tidegate.config.mistakes import ConfigError
 from tidegate.config.model import Config
 from tidegate.gateway.serve import Rooms
 from tidegate.house import House
+from tidegate.providers.local import MissingPart
 
 log = logging.getLogger("tidegate.live")
 
@@ -28,6 +29,7 @@ class Live:
         self._house = build(load())
         self._houses = {id(self._house.rooms): self._house}
         self._retiring: set[asyncio.Task[None]] = set()
+        self._reloading = asyncio.Lock()
 
     @property
     def config(self) -> Config:
@@ -51,14 +53,27 @@ class Live:
         if house is not self._house and house.in_flight == 0:
             house.left.set()
 
-    def reload(self) -> bool:
-        """Serve the file as it is now from the next request on; whether that could be done."""
+    async def reload(self) -> bool:
+        """Serve the file as it is now from the next request on; whether that could be done.
+
+        It is read in a thread: what secrets refer to may stand behind a network.
+        """
+        async with self._reloading:
+            return self._swap(await _outcome(self._load))
+
+    def _swap(self, load: Callable[[], Config]) -> bool:
         try:
-            house = self._build(self._load())
+            house = self._build(load())
         except ConfigError as error:
             log.error(  # noqa: TRY400 - the mistakes say it all, the trace nothing
                 "the new configuration is refused, the old one goes on",
                 extra={"fields": {"mistakes": [str(mistake) for mistake in error.mistakes]}},
+            )
+            return False
+        except MissingPart as error:
+            log.error(  # noqa: TRY400
+                "the new configuration needs something that is not installed, the old one goes on",
+                extra={"fields": {"missing": str(error)}},
             )
             return False
         except KeyError as error:
@@ -88,3 +103,10 @@ class Live:
         await house.left.wait()
         del self._houses[id(house.rooms)]
         await house.close()
+
+
+async def _outcome(load: Callable[[], Config]) -> Callable[[], Config]:
+    """What `load` gives or raises, once a thread has run it."""
+    loading = asyncio.get_running_loop().run_in_executor(None, load)
+    await asyncio.wait([loading])
+    return loading.result

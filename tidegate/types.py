@@ -113,6 +113,8 @@ class Call(Struct, frozen=True):
     """Whether the caller asked for the usage chunk at the end of a stream."""
     forward: tuple[tuple[bytes, bytes], ...] = ()
     """The caller's own headers that a provider of the same format gets too (`anthropic-beta`)."""
+    conversation: str | None = None
+    """The conversation it belongs to, if the caller names it."""
     avoid: object = None
     """The replica that has just failed it, if it is tried again."""
 

@@ -39,6 +39,7 @@ from tidegate.policy.board import Poster, Sources, state_directory
 from tidegate.policy.health import Wards
 from tidegate.policy.link import Link
 from tidegate.policy.shared import Shared
+from tidegate.providers.local import MissingPart
 
 log = logging.getLogger("tidegate.worker")
 
@@ -74,7 +75,14 @@ async def serve(reload: Callable[[], Config], worker: str, fd: int | None) -> No
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, live.reload)
+    reloads: set[asyncio.Task[bool]] = set()
+
+    def reload_now() -> None:
+        task = loop.create_task(live.reload(), name="reload")
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload_now)
 
     # What start-up made will live as long as the process: it need not be looked at again.
     gc.collect()
@@ -101,7 +109,10 @@ def _shared(config: Config, wards: Wards) -> Shared | None:
     """What tells other gateways of breakers that opened. It is chosen at start, not by a reload."""
     if config.shared is None:
         return None
-    return Shared(Link(config.shared.reveal()), wards)
+    try:
+        return Shared(Link(config.shared.reveal()), wards)
+    except ImportError as error:
+        raise MissingPart(str(error)) from error
 
 
 def _tls(settings: ServerTls | None) -> ssl.SSLContext | None:
@@ -132,6 +143,10 @@ def main() -> int:
             "the configuration cannot be used",
             extra={"fields": {"mistakes": [str(mistake) for mistake in error.mistakes]}},
         )
+        return CANNOT_START
+    except MissingPart as error:
+        configure()
+        log.error("%s", error)  # noqa: TRY400 - it says what to install
         return CANNOT_START
     return 0
 

@@ -297,7 +297,7 @@ async def test_a_reload_forgets_no_rest(build: Any) -> None:
     for _ in range(2):
         with pytest.raises(Exception, match="500"):
             await house.text("rests")
-    assert house.gateway.live.reload()
+    assert await house.gateway.live.reload()
     with pytest.raises(Exception, match="resting"):
         await house.text("rests")
 

@@ -202,7 +202,7 @@ async def test_a_reload_swaps_for_the_next_request_and_lets_the_running_one_fini
             "fallback: [assistant]", "fallback: [renamed]"
         )
     )
-    assert gateway.live.reload()
+    assert await gateway.live.reload()
     assert b"404 Not Found" in await gateway.raw(ask("assistant", stream=True))
     assert dechunked(await gateway.raw(ask("renamed", stream=True))).endswith(DONE)
     assert dechunked(await running).endswith(DONE)
@@ -213,7 +213,7 @@ async def test_a_reload_swaps_for_the_next_request_and_lets_the_running_one_fini
 async def test_a_bad_configuration_changes_nothing(gateway: Gateway) -> None:
     before = gateway.live.config.version
     gateway.config.write_text("models: {assistant: {target: []}}")
-    assert not gateway.live.reload()
+    assert not await gateway.live.reload()
     assert gateway.live.config.version == before
     assert dechunked(await gateway.raw(ask("assistant", stream=True))).endswith(DONE)
 

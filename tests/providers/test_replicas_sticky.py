@@ -19,8 +19,8 @@ from tidegate.types import Call
 SYSTEM = {"role": "system", "content": "You sell shoes. " * 200}
 
 
-def call(body: dict[str, Any], forward: tuple[tuple[bytes, bytes], ...] = ()) -> Call:
-    return Call("chat", "m", body, stream=False, wants_usage=False, forward=forward)
+def call(body: dict[str, Any], conversation: str | None = None) -> Call:
+    return Call("chat", "m", body, stream=False, wants_usage=False, conversation=conversation)
 
 
 def chat(*texts: str, **more: Any) -> Call:
@@ -63,10 +63,9 @@ def test_a_name_that_the_caller_gives_is_the_key(one: dict[str, Any], same: dict
     assert conversation_key(call(one)) == conversation_key(call(same)) is not None
 
 
-def test_a_header_comes_before_every_other_name() -> None:
-    header = ((b"x-tidegate-conversation", b"seven"),)
-    assert conversation_key(call({"user": "a"}, header)) == conversation_key(
-        call({"user": "b"}, header)
+def test_the_callers_header_comes_before_every_other_name() -> None:
+    assert conversation_key(call({"user": "a"}, "seven")) == conversation_key(
+        call({"user": "b"}, "seven")
     )
 
 

@@ -109,7 +109,8 @@ def _share(target: Target, total: int) -> str:
 
 def _price(target: Target, config: Config) -> str:
     if target.price is None:
-        return "unknown" if config.providers[target.provider].kind == "openai" else "free"
+        own = config.providers[target.provider].kind in ("local", "simulated")
+        return "free" if own else "unknown"
     return f"{show_usd(target.price.input)} / {show_usd(target.price.output)} per M"
 
 

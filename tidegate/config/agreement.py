@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import cast
 
-from tidegate.config.addresses import is_loopback, is_refused
+from tidegate.config.addresses import is_loopback
 from tidegate.config.mistakes import Finding, YamlPath, nearest
 
 Document = Mapping[str, object]
@@ -22,26 +22,12 @@ _PINNED_BY_KIND = ("local", "simulated")
 
 def disagreements(document: Document) -> Iterator[Finding]:
     """Everything in which two parts of `document` do not fit each other."""
-    yield from _providers(document)
     yield from _targets(document)
     yield from _fallbacks(document)
     yield from _limits(document)
     yield from _keys(document)
     yield from _callers(document)
     yield from _ports(document)
-
-
-def _providers(document: Document) -> Iterator[Finding]:
-    for name, provider in _sections(document.get("providers")):
-        url = provider.get("base_url")
-        if provider.get("kind") != "openai" or provider.get("allow_private") is True:
-            continue
-        if isinstance(url, str) and is_refused(url):
-            yield Finding(
-                ("providers", name, "base_url"),
-                "is a private or reserved address, which is refused; if it is meant, say "
-                "`allow_private: true` on the provider",
-            )
 
 
 def _targets(document: Document) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ PARAMETERS = frozenset({
 """Fields that go into the record: they shape an answer and hold no content."""
 
 SHOWN_CHARACTERS = 200
+CONVERSATION_HEADER, NAME_BYTES = b"x-tidegate-conversation", 200
 FORWARDED_BYTES = 4096
 """How much of a caller's own headers a provider gets at most."""
 
@@ -70,7 +71,7 @@ class Wire:
     """The caller's headers that a provider of the same format gets too."""
 
     def understand(self, body: bytes, headers: list[Header]) -> Call:
-        """The call that `body` asks for.
+        """The call that `body` and `headers` ask for.
 
         Raises: `BadRequest`, with the path of the mistake as `param`.
         """
@@ -101,6 +102,7 @@ class Wire:
             stream=view.streams,
             wants_usage=view.wants_usage,
             forward=self._forward(headers) if self.forwarded else (),
+            conversation=_conversation(headers),
         )
 
     def _forward(self, headers: list[Header]) -> tuple[Header, ...]:
@@ -109,6 +111,13 @@ class Wire:
             names = ", ".join(sorted({name.decode() for name, _ in taken}))
             raise BadRequest(f"{names}: longer than {FORWARDED_BYTES:,} bytes together.")
         return taken
+
+
+def _conversation(headers: list[Header]) -> str | None:
+    for name, value in headers:
+        if name == CONVERSATION_HEADER:
+            return value[:NAME_BYTES].decode("latin-1") or None
+    return None
 
 
 def _refuse_twins(body: bytes) -> None:

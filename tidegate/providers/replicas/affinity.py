@@ -12,8 +12,6 @@ from typing import Any, Final, cast
 
 from tidegate.types import Call
 
-CONVERSATION_HEADER: Final = b"x-tidegate-conversation"
-
 PREFIX_CHARS: Final = 2_048
 """About 500 tokens: the instructions of most products, and little of what differs in each call."""
 
@@ -56,9 +54,8 @@ def prefix_key(call: Call) -> int | None:
 
 
 def _name(call: Call) -> str | None:
-    for name, value in call.forward:
-        if name == CONVERSATION_HEADER and value:
-            return value.decode("latin-1")
+    if call.conversation is not None:
+        return call.conversation
     for name in _NAMES:
         value = call.body.get(name)
         if isinstance(value, dict):
