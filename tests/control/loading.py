@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tidegate.control.loader import Loader
-from tidegate.store.records import RecordStore, Row
+from tidegate.store.records import AnyRow, RecordStore
 
 
 class TalkativeStore(RecordStore):
-    def insert(self, rows: Sequence[Row], segment: str, offset: int) -> int:
+    def insert(self, rows: Sequence[AnyRow], segment: str, offset: int) -> int:
         os.write(1, b"insert\n")
         new = super().insert(rows, segment, offset)
         os.write(1, b"inserted\n")

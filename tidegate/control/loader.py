@@ -1,4 +1,6 @@
-"""Moves records from the spool into the store: each once, in order, then deletes the segment.
+"""Moves what is in the spool into the store: each once, in order, then deletes the segment.
+
+Nearly all of it are records; between them stand the answers that are kept to be continued.
 
 However often the loader dies, and at any moment: a segment's rows and the offset behind them are
 committed together, and a segment is deleted only when its writer is gone and all of it is
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from tidegate.conversations import kept as conversations
 from tidegate.ledger.segment import (
     SpoolCorrupt,
     claim,
@@ -24,7 +27,8 @@ from tidegate.ledger.segment import (
     read_segment,
     segments,
 )
-from tidegate.store.records import RecordStore, Row
+from tidegate.store.records import AnyRow, RecordStore, Row
+from tidegate.store.responses import ResponseRow
 from tidegate.telemetry.record import decode
 
 QUARANTINE = "bad"
@@ -96,8 +100,8 @@ class Loader:
             return 0
         return loaded
 
-    def _batches(self, path: Path, offset: int) -> Iterator[tuple[list[Row], int]]:
-        rows: list[Row] = []
+    def _batches(self, path: Path, offset: int) -> Iterator[tuple[list[AnyRow], int]]:
+        rows: list[AnyRow] = []
         size_bytes, committed = 0, offset
         for payload, behind in self._payloads(path, offset):
             offset = behind
@@ -127,24 +131,14 @@ class Loader:
             else:
                 return
 
-    def _row(self, path: Path, payload: bytes, behind: int) -> Row | None:
+    def _row(self, path: Path, payload: bytes, behind: int) -> AnyRow | None:
         try:
-            record = decode(payload)
+            return _response(payload) if conversations.is_kept(payload) else _record(payload)
         except msgspec.DecodeError as error:
             self._quarantine(path, behind - len(payload), f"not a record: {error}")
             return None
-        return Row(
-            request_id=record.request_id,
-            started_ns=record.started_ns,
-            alias=record.alias,
-            key=record.key,
-            outcome=record.outcome,
-            provider=record.provider,
-            target=record.target,
-            payload=payload,
-        )
 
-    def _commit(self, path: Path, rows: list[Row], offset: int) -> int:
+    def _commit(self, path: Path, rows: list[AnyRow], offset: int) -> int:
         new = self._store.insert(rows, path.name, offset)
         self._offsets[path.name] = offset
         if new < len(rows):
@@ -185,3 +179,30 @@ class Loader:
             why,
             kept.parent,
         )
+
+
+def _record(payload: bytes) -> Row:
+    record = decode(payload)
+    return Row(
+        request_id=record.request_id,
+        started_ns=record.started_ns,
+        alias=record.alias,
+        key=record.key,
+        outcome=record.outcome,
+        provider=record.provider,
+        target=record.target,
+        payload=payload,
+    )
+
+
+def _response(payload: bytes) -> ResponseRow:
+    kept = conversations.decode(payload)
+    return ResponseRow(
+        id=kept.id,
+        owner=kept.owner,
+        root=kept.root,
+        previous=kept.previous,
+        created_ns=kept.created_ns,
+        expires_ns=kept.expires_ns,
+        payload=payload,
+    )

@@ -1,8 +1,9 @@
 """The control process from start to end: load the spool until told to stop, then once more.
 
 It answers `GET /healthz`, and shows what the gateways post about their targets: `GET /targets` and
-`GET /metrics`. Whatever goes wrong with the spool or the store is logged and tried again: requests
-do not depend on this process, and the spool keeps what waits.
+`GET /metrics`. To the gateways themselves it hands out what was kept of answers. Whatever goes
+wrong with the spool or the store is logged and tried again: requests do not depend on this process,
+and the spool keeps what waits.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,16 @@ import msgspec
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
+from tidegate.control import kept
 from tidegate.control.loader import Loader
 from tidegate.control.metrics import CONTENT_TYPE, metrics
+from tidegate.conversations import door
 from tidegate.policy.board import read_boards, shown, state_directory
 from tidegate.store.records import RecordStore
 
 _POLL_S = 0.1
 _RETRY_S = 2.0
+_PURGE_S = 60.0
 
 _log = logging.getLogger("tidegate.control")
 
@@ -73,9 +78,14 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
 
     state = State()
+    loading = _Loading(settings, state)
+    host, port = listener.getsockname()[:2]
+    counter = kept.Counter(
+        loading.store.responses, loading.once, partial(door.hang, settings.spool, host, port)
+    )
     server = _Server(
         uvicorn.Config(
-            _app(state, state_directory(settings.spool)),
+            _app(state, state_directory(settings.spool), counter),
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -83,39 +93,68 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         )
     )
     serving = asyncio.create_task(server.serve([listener]))
-    _log.info("started", extra={"fields": {"port": listener.getsockname()[1]}})
+    _log.info("started", extra={"fields": {"port": port}})
     try:
-        await _load_until(stopping, settings, state)
+        await _load_until(stopping, loading, counter, state)
     finally:
         server.should_exit = True
         await serving
+        loading.close()
     _log.info("stopped", extra={"fields": {"loaded": state.loaded}})
 
 
-async def _load_until(stopping: asyncio.Event, settings: Settings, state: State) -> None:
-    store = RecordStore(settings.store)
-    loader = Loader(settings.spool, store)
-    created = False
-    try:
-        while True:
-            last = stopping.is_set()  # asked before the pass: what came before it gets loaded
+class _Loading:
+    """The passes over the spool: one at a time, whoever wants one."""
+
+    def __init__(self, settings: Settings, state: State) -> None:
+        self.store = RecordStore(settings.store)
+        self._loader = Loader(settings.spool, self.store)
+        self._state = state
+        self._turn = asyncio.Lock()
+        self._created = False
+
+    async def once(self) -> bool:
+        """Load what is in the spool now; whether that could be done."""
+        async with self._turn:
             try:
-                if not created:
-                    await asyncio.to_thread(store.create)
-                    created = True
-                new = await asyncio.to_thread(loader.load)
+                if not self._created:
+                    await asyncio.to_thread(self.store.create)
+                    self._created = True
+                new = await asyncio.to_thread(self._loader.load)
             except (OSError, SQLAlchemyError) as error:
-                _note_failure(state, str(error))
-            else:
-                _note_pass(state, new)
-            if last:
-                return
-            wait_s = _RETRY_S if state.failing else _POLL_S
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), wait_s)
-    finally:
-        loader.close()
-        store.close()
+                _note_failure(self._state, str(error))
+                return False
+            _note_pass(self._state, new)
+            return new is not None
+
+    async def purge(self) -> None:
+        """Delete what nobody may continue any more."""
+        try:
+            await asyncio.to_thread(self.store.responses.purge, time.time_ns())
+        except SQLAlchemyError as error:
+            _log.error("expired responses stay in the store: %s", error)
+
+    def close(self) -> None:
+        self._loader.close()
+        self.store.close()
+
+
+async def _load_until(
+    stopping: asyncio.Event, loading: _Loading, counter: kept.Counter, state: State
+) -> None:
+    purged_s = -_PURGE_S
+    while True:
+        last = stopping.is_set()  # asked before the pass: what came before it gets loaded
+        if await loading.once():
+            counter.open()
+        if last:
+            return
+        if time.monotonic() - purged_s >= _PURGE_S:
+            purged_s = time.monotonic()
+            await loading.purge()
+        wait_s = _RETRY_S if state.failing else _POLL_S
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), wait_s)
 
 
 def _note_failure(state: State, why: str) -> None:
@@ -150,7 +189,9 @@ _Page = tuple[bytes, bytes]
 _JSON = b"application/json"
 
 
-def _app(state: State, boards: Path) -> Callable[[_Message, _Receive, _Send], Awaitable[None]]:
+def _app(
+    state: State, boards: Path, counter: kept.Counter
+) -> Callable[[_Message, _Receive, _Send], Awaitable[None]]:
     started = time.monotonic()
 
     def health() -> _Page:
@@ -177,8 +218,19 @@ def _app(state: State, boards: Path) -> Callable[[_Message, _Receive, _Send], Aw
             await _answer(send, 200, *health())
         elif path in pages:
             await _answer(send, 200, *await asyncio.to_thread(pages[path]))
+        elif path is not None and path.startswith(kept.PREFIX):
+            await _answer(send, *await _hand_out(scope, path.removeprefix(kept.PREFIX)))
         else:
             await _answer(send, 404, _JSON, b'{"error":"unknown path"}')
+
+    async def _hand_out(scope: _Message, id_: str) -> tuple[int, bytes, bytes]:
+        word = dict(scope["headers"]).get(b"authorization", b"")
+        try:
+            told = await counter.serve(scope["method"], id_, scope["query_string"], word)
+        except SQLAlchemyError as error:
+            _log.error("a kept response cannot be read: %s", error)
+            told = kept.FAILING, b""
+        return told[0], b"application/msgpack", told[1]
 
     return app
 

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Select,
     Table,
     Text,
@@ -34,14 +33,15 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-_schema = MetaData()
+from tidegate.store.responses import ResponseRow, ResponseStore, add_responses
+from tidegate.store.schema import SCHEMA
 
 # Spelled out, not bound: SQLite uses a partial index only where it sees the same condition.
 _IS_ERROR = text("outcome != 'ok'")
 
 _records = Table(
     "records",
-    _schema,
+    SCHEMA,
     Column("id", Integer, primary_key=True),
     Column("request_id", Text, nullable=False, unique=True),
     Column("started_ns", BigInteger, nullable=False),
@@ -61,7 +61,7 @@ _records = Table(
 
 _segments = Table(
     "segments",
-    _schema,
+    SCHEMA,
     Column("name", Text, primary_key=True),
     Column("offset", BigInteger, nullable=False),
 )
@@ -78,6 +78,9 @@ class Row(TypedDict):
     provider: str | None
     target: str | None
     payload: bytes
+
+
+AnyRow = Row | ResponseRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,10 @@ def database_file(url: str) -> Path | None:
 
 
 class RecordStore:
-    """The table of records at `url`, such as `sqlite:////var/lib/tidegate.db`."""
+    """The tables at `url`, such as `sqlite:////var/lib/tidegate.db`: records first of all.
+
+    What was kept of answers (`responses`) comes from the same segments, in between.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
@@ -117,6 +123,7 @@ class RecordStore:
             raise ValueError(f"store {self._url.render_as_string()} must begin with sqlite:///")
         self._engine = create_engine(self._url)
         event.listen(self._engine, "connect", _prepare)
+        self.responses = ResponseStore(self._engine)
 
     def create(self) -> None:
         """Make the file and its tables where they do not exist, anew if somebody deleted it."""
@@ -127,7 +134,7 @@ class RecordStore:
             file.touch(mode=0o600)
         with self._engine.begin() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        _schema.create_all(self._engine)
+        SCHEMA.create_all(self._engine)
 
     def exists(self) -> bool:
         """Whether the file is there."""
@@ -138,14 +145,16 @@ class RecordStore:
         """Let go of the file."""
         self._engine.dispose()
 
-    def insert(self, rows: Sequence[Row], segment: str, offset: int) -> int:
+    def insert(self, rows: Sequence[AnyRow], segment: str, offset: int) -> int:
         """Add `rows`, read from `segment` up to `offset`; return how many were not there yet."""
         place = insert(_segments).values(name=segment, offset=offset)
         place = place.on_conflict_do_update(set_={"offset": place.excluded.offset})
         add = insert(_records).on_conflict_do_nothing(index_elements=["request_id"])
+        records = [row for row in rows if "request_id" in row]
         with self._engine.begin() as connection:
             connection.execute(place)
-            return connection.execute(add, rows).rowcount if rows else 0
+            new = connection.execute(add, records).rowcount if records else 0
+            return new + add_responses(connection, [row for row in rows if "id" in row])
 
     def offsets(self) -> dict[str, int]:
         """How far each segment has been loaded."""
