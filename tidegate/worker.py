@@ -29,6 +29,7 @@ from tidegate.gateway.app import App
 from tidegate.gateway.edge import Bounds
 from tidegate.gateway.server import Server
 from tidegate.house import build
+from tidegate.house.lasting import Lasting
 from tidegate.house.parts import parts
 from tidegate.ledger.spool import SpoolWriter
 from tidegate.live import Live
@@ -57,11 +58,11 @@ async def serve(reload: Callable[[], Config], worker: str, fd: int | None) -> No
         max_pending_bytes=first.spool.pending_limit,
     )
     sidecars: dict[str, int] = json.loads(os.environ.get(SIDECARS_VARIABLE, "{}"))
-    wards = Wards()
-    live = Live(reload, partial(build, spool=spool, sidecars=sidecars, wards=wards))
-    shared = _shared(first, wards)
+    lasting = Lasting.of(spool, first.spool.directory, sidecars)
+    live = Live(reload, partial(build, lasting=lasting))
+    shared = _shared(first, lasting.wards)
     sources = Sources(
-        wards,
+        lasting.wards,
         parts=lambda now_s: parts(live.house.providers, now_s),
         shared=shared.state if shared is not None else lambda: None,
     )
@@ -101,8 +102,8 @@ async def serve(reload: Callable[[], Config], worker: str, fd: int | None) -> No
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        spool.close()
         await live.close()
+        await lasting.close()
 
 
 def _shared(config: Config, wards: Wards) -> Shared | None:

@@ -14,11 +14,11 @@ from tidegate.gateway.app import App
 from tidegate.gateway.edge import Bounds
 from tidegate.gateway.server import Server
 from tidegate.house import build
+from tidegate.house.lasting import Lasting
 from tidegate.ledger.segment import read_segment, segments
 from tidegate.ledger.spool import SpoolWriter
 from tidegate.live import Live
 from tidegate.net.listen import listen
-from tidegate.policy.health import Wards
 from tidegate.providers.simulated.server import Server as Simulated
 from tidegate.providers.simulated.server import start
 from tidegate.providers.simulated.settings import Settings
@@ -73,18 +73,19 @@ class Gateway:
 async def running(
     directory: Path, config: str, settings: Settings | None = None, **places: str
 ) -> AsyncGenerator[Gateway]:
-    """A gateway with the configuration `config`, whose `{sim}` is where the simulator is.
+    """A gateway with the configuration `config`.
 
-    `places` are other addresses that stand in it between braces.
+    In it `{sim}` is the simulator's address as OpenAI's SDK wants it, `{root}` the one that other
+    vendors' paths begin at; `places` are other names in braces, or the same ones.
     """
     async with await start(settings or Settings()) as sim:
         path = directory / "tidegate.yaml"
-        path.write_text(config.format(sim=sim.base_url, **places))
+        here = {"sim": sim.base_url, "root": sim.base_url.removesuffix("/v1")}
+        path.write_text(config.format_map(here | places))
         loaded = load(path, {})
         spool = SpoolWriter(loaded.spool.directory, writer="gw-0")
-        live = Live(
-            partial(load, path, {}), partial(build, spool=spool, sidecars={}, wards=Wards())
-        )
+        lasting = Lasting.of(spool, loaded.spool.directory, {})
+        live = Live(partial(load, path, {}), partial(build, lasting=lasting))
         app = App(live.enter, live.leave, "gw-0")
         limits = loaded.server
         server = Server(app, Bounds(limits.header_limit, limits.read_timeout, 5.0))
@@ -95,5 +96,5 @@ async def running(
             yield Gateway(port, directory, sim, server, live, spool, path)
         finally:
             await server.drain(0.5)
-            spool.close()
             await live.close()
+            await lasting.close()

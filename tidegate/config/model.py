@@ -332,6 +332,17 @@ class Alias(Settings):
         )
 
 
+class Responses(Settings):
+    """What is kept so that a caller may go on with an earlier response."""
+
+    store: bool = setting(
+        False,
+        "Whether prompts and answers of the Responses format are kept for `previous_response_id`; "
+        "if not, only providers that keep them themselves can go on.",
+    )
+    retention: Wait = setting("30d", "How long they are kept.")
+
+
 class Secrets(Settings):
     """How secrets that stand elsewhere are kept up to date."""
 
@@ -358,6 +369,9 @@ class Config(Settings):
     )
     spool: Spool = setting({}, "The files that records wait in on their way to the store.")
     records: Records = setting({}, "What is kept of each request.")
+    responses: Responses = setting(
+        {}, "What is kept so that a caller may go on with an earlier response."
+    )
     log: Log = setting({}, "The log on standard error.")
     secrets: Secrets = setting({}, "How secrets that stand elsewhere are kept up to date.")
     keys: Annotated[tuple[Key, ...], Field(strict=False)] = setting((), "The callers' keys.")

@@ -29,6 +29,7 @@ WIRES: dict[str, Wire] = {
     "/v1/messages/count_tokens": COUNT_TOKENS,
 }
 MODELS = "/v1/models"
+RESPONSE = "/v1/responses/"
 PLAIN = (b"content-type", b"text/plain; charset=utf-8")
 PATH_LIMIT = 200
 NAMES_SHOWN = 20
@@ -79,11 +80,16 @@ class App:
 async def _other(rooms: Rooms, exchange: Exchange, wire: Wire | None) -> None:
     """Answer what needs no provider. Only a refusal leaves a record: listing models is no call."""
     try:
-        ending = _look_up(rooms, exchange, wire)
+        if exchange.path.startswith(RESPONSE):
+            ending = await _kept(rooms, exchange)
+        else:
+            ending = _look_up(rooms, exchange, wire)
     except TidegateError as error:
         ending = failed(wire, exchange, error)
         if isinstance(error, WrongMethod):
-            ending.headers.append((b"allow", b"POST" if wire else b"GET"))
+            kept = exchange.path.startswith(RESPONSE)
+            methods = b"GET, DELETE" if kept else b"POST" if wire else b"GET"
+            ending.headers.append((b"allow", methods))
         await settle(rooms, exchange, ending)
     exchange.respond(ending.status, ending.headers, ending.body)
 
@@ -108,6 +114,17 @@ def _look_up(rooms: Rooms, exchange: Exchange, wire: Wire | None) -> Ending:
         f"There is no model {name[:PATH_LIMIT]!r} here. Models you can use: {shown}.",
         param="model",
     )
+
+
+async def _kept(rooms: Rooms, exchange: Exchange) -> Ending:
+    """Give back or delete a response that was kept."""
+    caller = rooms.keys.identify(exchange.headers)
+    id_ = exchange.path[len(RESPONSE) :]
+    if exchange.method == b"GET":
+        return Ending(200, [JSON], await rooms.conversations.find(caller, id_))
+    if exchange.method == b"DELETE":
+        return Ending(200, [JSON], await rooms.conversations.forget(caller, id_))
+    raise WrongMethod(f"{RESPONSE}ID does not take {exchange.method.decode('latin-1')}.")
 
 
 def _health(exchange: Exchange, *, fine: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
+from tidegate.conversations.thread import Thread
 from tidegate.errors import (
     ContentFiltered,
     ContextOverflow,
@@ -56,6 +57,8 @@ class Provider(Protocol):
 
     counts: bool
     """Whether it can count a request's tokens."""
+    native: frozenset[str]
+    """The callers' formats that it speaks itself."""
 
     async def open(self, choice: Choice, call: Call, deadline: float) -> Answer:
         """An answer that has begun. Raises: `UpstreamError`."""
@@ -90,13 +93,17 @@ class Field(Protocol):
         ...
 
 
-async def attempt(field: Field, exchange: Exchange, call: Call, plan: Plan) -> Begun:
+async def attempt(
+    field: Field, exchange: Exchange, call: Call, plan: Plan, thread: Thread | None = None
+) -> Begun:
     """Try the plan's targets until one has sent its first content.
+
+    `thread` is what a call of the Responses format goes on with.
 
     Raises: the last tried target's `UpstreamError`; `NoTarget` when every target rests.
     """
     exchange.record.gateway_ms = exchange.elapsed_ms()
-    course = _Course(plan, call)
+    course = _Course(plan, call, thread)
     while (choice := course.choice) is not None:
         health = field.health(choice)
         trial = course.begin(health, field.loop_time())
@@ -117,8 +124,9 @@ async def attempt(field: Field, exchange: Exchange, call: Call, plan: Plan) -> B
 class _Course:
     """Where one request stands on its way through the plan."""
 
-    def __init__(self, plan: Plan, call: Call) -> None:
+    def __init__(self, plan: Plan, call: Call, thread: Thread | None) -> None:
         self.call = call
+        self._thread = thread
         self.terms = plan.terms
         self.checks = plan.terms.check and asks_for_form(call.body)
         self._left = list(reversed(plan.choices))
@@ -139,6 +147,13 @@ class _Course:
     def second(self) -> Choice | None:
         """What would be tried after that."""
         return self._left[-2] if len(self._left) > 1 else None
+
+    def put(self, choice: Choice, provider: Provider) -> Call:
+        """The call as it is put to `choice`."""
+        if self._thread is None:
+            return self.call
+        native = self.call.wire in provider.native
+        return self._thread.fitted(self.call, choice, native=native)
 
     def begin(self, health: Health, now_s: float) -> Trial | None:
         """A try at the target at hand; None while it rests."""
@@ -349,7 +364,8 @@ async def _open(
 ) -> tuple[Answer, bytes]:
     time, timeouts, call = field.loop_time, choice.target.timeouts, course.call
     first_token_by = time() + timeouts.first_token_s
-    upstream = await field.providers[choice.target.provider].open(choice, call, exchange.deadline)
+    provider = field.providers[choice.target.provider]
+    upstream = await provider.open(choice, course.put(choice, provider), exchange.deadline)
     facts, held = upstream.facts, b""
     try:
         while not facts.content:

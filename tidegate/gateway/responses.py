@@ -1,4 +1,8 @@
-"""OpenAI's Responses format towards the caller: what is a good request."""
+"""OpenAI's Responses format towards the caller: what is a good request.
+
+What is unknown is kept, what is known is of the right type or refused by its path. What stands
+inside an item is looked at only where it has to be translated: there are more kinds than we know.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +26,15 @@ class _Responses(msgspec.Struct, kw_only=True):
     instructions: str | None = None
     stream: bool | None = None
     tools: list[_AnyObject] | None = None
+    tool_choice: str | _AnyObject | None = None
+    text: _AnyObject | None = None
+    reasoning: _AnyObject | None = None
+    include: list[str] | None = None
     max_output_tokens: _Positive | None = None
     temperature: float | None = None
     top_p: float | None = None
+    store: bool | None = None
+    background: bool | None = None
     previous_response_id: str | None = None
 
     @property

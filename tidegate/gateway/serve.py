@@ -27,6 +27,7 @@ from typing import Protocol
 
 from msgspec import structs
 
+from tidegate.conversations.keeper import Conversations
 from tidegate.errors import (
     BadRequest,
     DeadlineExceeded,
@@ -116,7 +117,10 @@ async def answer(rooms: Rooms, wire: Wire, exchange: Exchange) -> Ending:
     record.key, record.team = caller.key, caller.team
 
     body = await exchange.body(rooms.body_limit_bytes, rooms.read_timeout_s)
-    call = wire.understand(body, exchange.headers)
+    call, thread = wire.understand(body, exchange.headers), None
+    if call.wire == "responses":
+        thread = await rooms.conversations.thread(caller, call)
+        call = thread.call
     record.alias, record.stream = call.model, call.stream
 
     plan = rooms.router.plan(caller, call.model, random.random())  # noqa: S311 - load balance
@@ -129,7 +133,7 @@ async def answer(rooms: Rooms, wire: Wire, exchange: Exchange) -> Ending:
     if exchange.gone:
         raise CallerGone
     try:
-        begun = await attempt(rooms, exchange, call, plan)
+        begun = await attempt(rooms, exchange, call, plan, thread)
     except (UpstreamError, NoTarget) as error:
         ending = degraded(exchange, call, plan, error)
         if ending is None:
@@ -147,6 +151,10 @@ async def answer(rooms: Rooms, wire: Wire, exchange: Exchange) -> Ending:
         begun.trial.cancelled()
         begun.upstream.close(failure)
         note_answer(rooms, exchange, call, begun)
+    if thread is not None:
+        kept = rooms.conversations.keep(caller, thread, begun.choice, ending.body)
+        if kept is not None:
+            await kept
     return ending
 
 
@@ -359,6 +367,7 @@ class Rooms:
     health: Callable[[Choice], Health]
     retry: Mapping[str, RetrySettings]
     doors: Doors
+    conversations: Conversations
     cost: Callable[[Target, Usage], tuple[int | None, str | None]]
     spool: Spool
     loop_time: Callable[[], float]

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from tidegate.config.model import Alias, Config, Timeout
 from tidegate.config.model import Target as TargetSettings
 from tidegate.config.provider import Upstream
+from tidegate.conversations.keeper import Conversations, Policy
 from tidegate.gateway.passthrough import Doors
-from tidegate.gateway.serve import Rooms, Spool
+from tidegate.gateway.serve import Rooms
 from tidegate.guard.keys import KeyRing
+from tidegate.house.lasting import Lasting
 from tidegate.house.vendors import Vendors
 from tidegate.ledger.price import Price, cost
 from tidegate.net.dns import Resolver
@@ -50,23 +52,19 @@ class House:
         await self.resolver.close()
 
 
-def build(
-    config: Config, spool: Spool, sidecars: Mapping[str, int], wards: Wards | None = None
-) -> House:
-    """The house of `config`; `sidecars` are the ports of the providers that run beside us.
+def build(config: Config, lasting: Lasting) -> House:
+    """The house of `config`.
 
-    `wards` is what is known of the targets, which outlives every house.
-
-    Raises: `KeyError` when a local or simulated provider has no port there.
+    Raises: `KeyError` when a local or simulated provider has no port, `MissingPart`.
     """
     resolver = Resolver()
-    vendors = Vendors(resolver, sidecars)
+    vendors = Vendors(resolver, lasting.sidecars)
     providers = {name: vendors.build(name, each) for name, each in config.providers.items()}
     rooms = Rooms(
         keys=_keys(config),
         router=Router({name: _route(name, alias) for name, alias in config.models.items()}),
         providers=providers,
-        health=_watched(config, wards or Wards()),
+        health=_watched(config, lasting.wards),
         retry={
             name: RetrySettings(alias.retry.attempts, *alias.retry.backoff)
             for name, alias in config.models.items()
@@ -79,8 +77,14 @@ def build(
             },
             _timeouts(Timeout.model_validate({})),
         ),
+        conversations=Conversations(
+            lasting.spool,
+            lasting.archive,
+            lasting.recent,
+            Policy(config.responses.store, config.responses.retention),
+        ),
         cost=_costs(config),
-        spool=spool,
+        spool=lasting.spool,
         loop_time=asyncio.get_running_loop().time,
         config_version=config.version,
         body_limit_bytes=config.server.body_limit,

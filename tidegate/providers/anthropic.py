@@ -45,6 +45,7 @@ _encode = msgspec.json.Encoder().encode
 class Anthropic:
     """The dialect."""
 
+    native = frozenset({"messages", "count_tokens"})
     counts = True
 
     @staticmethod

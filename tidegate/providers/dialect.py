@@ -34,6 +34,8 @@ class Request(Struct, frozen=True):
 class Dialect(Protocol):
     """One vendor's API. `anthropic.Anthropic` is one."""
 
+    native: frozenset[str]
+    """The callers' formats that it speaks itself: what is asked in one of them passes on."""
     counts: bool
     """Whether the API can count a request's tokens before it is sent."""
 

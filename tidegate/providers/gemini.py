@@ -55,6 +55,7 @@ class Bearer(Protocol):
 class _Google:
     """What both have in common."""
 
+    native = frozenset[str]()
     counts = True
 
     def answer(self, response: Response, call: Call, facts: Facts) -> Answer:

@@ -61,6 +61,8 @@ class HttpProvider:
     ) -> None:
         """`keeper` is started now, and closed with the provider."""
         self._dialect = dialect
+        self.native = dialect.native
+        """The callers' formats that it speaks itself."""
         self.counts = dialect.counts
         """Whether it can count a request's tokens before it is sent."""
         self._keeper = keeper

@@ -55,7 +55,7 @@ class OpenAI:
     def __init__(self, row: Row) -> None:
         self._row = row
         self._spoken = _spoken(row)
-        self._native = frozenset(row.native)
+        self.native = frozenset(row.native)
 
     @staticmethod
     def credential(secret: str | None, headers: dict[str, str]) -> bytes:
@@ -114,7 +114,7 @@ class OpenAI:
         return credential
 
     def _api(self, call: Call) -> str:
-        return call.wire if call.wire in self._native else self._row.api
+        return call.wire if call.wire in self.native else self._row.api
 
     def _output_field(self, api: str) -> str:
         match api:

@@ -37,6 +37,7 @@ _encode = msgspec.json.Encoder().encode
 class Bedrock:
     """Amazon Bedrock's runtime. Accounts' credentials are `auth.Credential`s."""
 
+    native = frozenset[str]()
     counts = True
 
     def request(self, choice: Choice, call: Call, credential: Credential) -> Request:
