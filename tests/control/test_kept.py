@@ -19,10 +19,11 @@ from tidegate.control.loader import Loader
 from tidegate.conversations import door
 from tidegate.conversations.archive import ControlArchive
 from tidegate.conversations.door import find, hang
-from tidegate.conversations.keeper import Conversations, Policy, UnknownPrevious
+from tidegate.conversations.keeper import Conversations, Policy
 from tidegate.conversations.kept import Kept, encode
 from tidegate.conversations.recent import Recent
 from tidegate.errors import Unavailable
+from tidegate.formats.responses.failure import UnknownPrevious
 from tidegate.ledger.segment import segments
 from tidegate.ledger.spool import SpoolWriter
 from tidegate.net.dns import Resolver

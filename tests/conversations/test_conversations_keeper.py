@@ -10,7 +10,6 @@ from memory import ANN, BOB, CAT, DAN, Memory, Time, answer, call, choice, messa
 from tidegate.conversations.keeper import (
     MOST_TURNS,
     TooLongPast,
-    UnknownPrevious,
     UnknownResponse,
 )
 from tidegate.conversations.kept import MOST_BYTES, Kept, decode, encode, is_kept
@@ -18,6 +17,7 @@ from tidegate.conversations.recent import AGE_S
 from tidegate.errors import BadRequest, Unavailable
 from tidegate.formats.faults import error_body
 from tidegate.formats.responses import read_ask
+from tidegate.formats.responses.failure import UnknownPrevious
 from tidegate.telemetry.record import Record
 from tidegate.telemetry.record import encode as encode_record
 

@@ -107,6 +107,7 @@ def test_a_known_response_must_have_been_continued_before() -> None:
     with pytest.raises(BadRequest) as refused:
         ask(previous_response_id="resp_1")
     assert refused.value.param == "previous_response_id"
+    assert refused.value.code == "previous_response_not_found"
 
 
 @pytest.mark.parametrize(

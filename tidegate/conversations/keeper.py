@@ -19,6 +19,7 @@ from tidegate.conversations.kept import MOST_BYTES, Kept, encode, is_id, owner_o
 from tidegate.conversations.recent import Recent
 from tidegate.conversations.thread import Thread
 from tidegate.errors import BadRequest, Unavailable
+from tidegate.formats.responses.failure import UnknownPrevious
 from tidegate.types import Call, Choice, Principal
 
 PREVIOUS = "previous_response_id"
@@ -29,13 +30,6 @@ MOST_PAST_BYTES = 32 << 20
 _NS = 1_000_000_000
 
 log = logging.getLogger("tidegate.conversations")
-
-
-class UnknownPrevious(BadRequest):
-    """The response to be continued is not known, has expired, or is somebody else's."""
-
-    code = "previous_response_not_found"
-    remedy = "Send the whole conversation in `input`, without `previous_response_id`."
 
 
 class UnknownResponse(BadRequest):
@@ -177,9 +171,7 @@ class Conversations:
             else:
                 found = []
             if not found or found[0].owner != owner:
-                raise UnknownPrevious(
-                    f"Previous response with id {id_[:200]!r} not found.", param=PREVIOUS
-                )
+                raise UnknownPrevious(id_)
             for each in found:
                 self._recent.put(each)
                 size_bytes += each.size_bytes

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from tidegate.errors import BadRequest
+from tidegate.formats.responses.failure import UnknownPrevious
 from tidegate.formats.responses.items import FORMAT, read_turns
 from tidegate.formats.responses.shapes import Json, from_caller
 from tidegate.formats.words import (
@@ -105,7 +106,6 @@ _PASSED_ON = ("prompt_cache_key", "max_tool_calls")
 _KNOWN = frozenset(_Request.__struct_fields__)
 
 _ELSEWHERE = {
-    "previous_response_id": "This response is not known here, so it cannot be continued.",
     "conversation": "Conversations are kept by another provider than this model's.",
     "prompt": "Prompts are kept by another provider than this model's.",
 }
@@ -114,6 +114,8 @@ _ELSEWHERE = {
 def read_ask(body: Json) -> Asked:
     """What `body` asks. Raises: `BadRequest` with the path of the mistake as `param`."""
     request = from_caller(body, _Request, "")
+    if request.previous_response_id is not None:  # what is known has been put in front of `input`
+        raise UnknownPrevious(request.previous_response_id)
     for name, why in _ELSEWHERE.items():
         if getattr(request, name) is not None:
             raise BadRequest(f"{name}: {why}", param=name)

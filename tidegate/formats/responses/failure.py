@@ -10,13 +10,19 @@ from typing import cast
 
 import msgspec
 
-from tidegate.errors import ContentFiltered, TidegateError, UpstreamError, UpstreamRefused
+from tidegate.errors import (
+    BadRequest,
+    ContentFiltered,
+    TidegateError,
+    UpstreamError,
+    UpstreamRefused,
+)
 from tidegate.formats import faults
 from tidegate.formats.faults import CODE_CHARACTERS, MESSAGE_CHARACTERS, error_body, refusal
 from tidegate.formats.responses.shapes import Json
 from tidegate.redact import redact
 
-__all__ = ["error_body", "error_event", "refusal", "reported"]
+__all__ = ["UnknownPrevious", "error_body", "error_event", "refusal", "reported"]
 
 _FILTERED = frozenset({
     "invalid_prompt", "bio_policy", "cyber_policy", "misalignment_policy_violation",
@@ -30,7 +36,21 @@ _REFUSED = frozenset({
 })  # fmt: skip
 """What the caller has to change, though it is told only after a good status."""
 
+_ID_CHARACTERS = 200
+
 _encode = msgspec.json.Encoder().encode
+
+
+class UnknownPrevious(BadRequest):
+    """The response to be continued is not known here, has expired, or is somebody else's."""
+
+    code = "previous_response_not_found"
+    remedy = "Send the whole conversation in `input`, without `previous_response_id`."
+
+    def __init__(self, id_: str) -> None:
+        """Tell of `id_` what OpenAI tells."""
+        message = f"Previous response with id {id_[:_ID_CHARACTERS]!r} not found."
+        super().__init__(message, param="previous_response_id")
 
 
 def reported(error: object) -> UpstreamError:
