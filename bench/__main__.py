@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench.contenders import BY_NAME_ONLY, Contender, contenders
+from bench.goals import SUBJECT
 from bench.install import CHECKOUT, Unavailable, home
 from bench.latency import latency
 from bench.machine import machine
 from bench.openloop import openloop
+from bench.outage import outage
 from bench.process import DidNotStart
 from bench.report import show
 from bench.soak import soak
@@ -27,6 +29,7 @@ from bench.stage import Options, fresh
 from bench.startup import startup
 from bench.streams import streams
 from bench.throughput import throughput
+from bench.translate import translate
 
 SCENARIOS: dict[str, Callable[[Options], list[dict[str, Any]]]] = {
     "throughput": throughput,
@@ -35,8 +38,12 @@ SCENARIOS: dict[str, Callable[[Options], list[dict[str, Any]]]] = {
     "openloop": openloop,
     "startup": startup,
     "soak": soak,
+    "outage": outage,
+    "translate": translate,
 }
-IN_ALL = ("throughput", "latency", "streams", "openloop", "startup")
+IN_ALL = ("throughput", "latency", "streams", "openloop", "startup", "outage", "translate")
+OWN = frozenset({"soak", "outage", "translate"})
+"""Scenarios that peers take no part in, unless they are named."""
 PLAIN_WIDTH = 140  # for a pipe or a file, which tell no width
 RESULTS = CHECKOUT / "bench" / "results" / "latest.json"
 
@@ -97,7 +104,7 @@ def main(
         names = [*IN_ALL]
     if soak_minutes is not None and "soak" not in names:
         names.append("soak")
-    everybody, versions = _prepared(only, say, warn)
+    everybody, versions = _prepared(only or (SUBJECT if OWN.issuperset(names) else None), say, warn)
     options = Options(
         rounds=rounds,
         quick=quick,

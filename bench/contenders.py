@@ -7,11 +7,11 @@ errors, one worker, no key check where its own can be left out. Tidegate keeps i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from bench.goals import SUBJECT, WHOLE
 from bench.install import (
@@ -34,6 +34,8 @@ BY_NAME_ONLY = frozenset({WHOLE, "nginx-plain"})
 PORTKEY_OVERRIDES = {"@hono/node-server": "1.13.5", "hono": "4.9.7"}
 """The server it was released with: with newer ones every stream is a 500."""
 KEY = "sk-bench-0123456789abcdef"
+
+Tree = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,18 @@ class Tidegate:
     def plan(self, directory: Path, port: int, upstream: int, *, streaming: bool) -> Plan:
         del streaming
         configuration = directory / "tidegate.yaml"
-        configuration.write_text(tidegate_configuration(port, upstream, with_key=self._with_key))
+        configuration.write_text(self.configuration(port, upstream))
         argv = [own_python(), "-m", "tidegate.worker"]
         argv += ["--config", str(configuration), "--worker", "bench-0"]
         if self._whole:
             argv = [own_python(), "-m", "tidegate", "serve", "--config", str(configuration)]
         return Plan(argv, ALIAS, env=python_environment())
+
+    def configuration(self, port: int, upstream: int) -> str:
+        """The file's content: one alias on the mock."""
+        keys = [{"name": "bench", "secret": KEY}] if self._with_key else []
+        models = {ALIAS: {"targets": [{"provider": "mock", "model": UPSTREAM_MODEL}]}}
+        return written(port, {"mock": upstream_provider("openai", upstream)}, models, keys)
 
     def sweep(self, directory: Path) -> None:
         """Drop finished segments: the control process, which does not run here, would load them."""
@@ -130,9 +138,33 @@ class Tidegate:
                 segment.unlink()
 
 
-def tidegate_configuration(port: int, upstream: int, *, with_key: bool) -> str:
-    """A configuration with one alias on the mock, default timeouts and metadata records."""
-    keys = [{"name": "bench", "secret": KEY}] if with_key else []
+class Arranged(Tidegate):
+    """Tidegate with the providers and aliases of one scenario."""
+
+    def __init__(self, providers: Tree, models: Tree) -> None:
+        super().__init__(SUBJECT)
+        self._providers = providers
+        self._models = models
+
+    def configuration(self, port: int, upstream: int) -> str:
+        """The upstreams are in the providers already."""
+        del upstream
+        return written(port, self._providers, self._models)
+
+
+def upstream_provider(kind: str, port: int) -> Tree:
+    """A provider of `kind` that is simulated on loopback."""
+    return {
+        "kind": kind,
+        "base_url": f"http://127.0.0.1:{port}/v1",
+        "api_key": "x",
+        "allow_private": True,
+        "proxy": "none",
+    }
+
+
+def written(port: int, providers: Tree, models: Tree, keys: Sequence[Tree] = ()) -> str:
+    """A configuration with metadata records, and defaults for what is not said."""
     tree = {
         "server": {"host": "127.0.0.1", "port": port},
         "control": {"host": "127.0.0.1", "port": free_port()},
@@ -140,17 +172,9 @@ def tidegate_configuration(port: int, upstream: int, *, with_key: bool) -> str:
         "store": "sqlite:///records.db",
         "records": {"bodies": "metadata"},
         "log": {"level": "warning"},
-        "keys": keys,
-        "providers": {
-            "mock": {
-                "kind": "openai",
-                "base_url": f"http://127.0.0.1:{upstream}/v1",
-                "api_key": "x",
-                "allow_private": True,
-                "proxy": "none",
-            }
-        },
-        "models": {ALIAS: {"targets": [{"provider": "mock", "model": UPSTREAM_MODEL}]}},
+        "keys": list(keys),
+        "providers": providers,
+        "models": models,
     }
     return json.dumps(tree, indent=2)  # every JSON document is a YAML document
 

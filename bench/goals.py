@@ -10,6 +10,8 @@ from typing import Any
 SUBJECT = "tidegate"
 WHOLE = "tidegate-serve"
 CONNECTIONS = 32
+FIRST_TOKEN_MS = 1000
+"""The first-token timeout of the outage's targets."""
 
 Row = dict[str, Any]
 
@@ -39,6 +41,8 @@ def goals(scenarios: dict[str, list[Row]]) -> list[Goal]:
         *_latency(scenarios.get("latency", [])),
         *_streams(scenarios.get("streams", [])),
         *_startup(scenarios.get("startup", [])),
+        *_outage(scenarios.get("outage", [])),
+        *_translate(scenarios.get("translate", [])),
     ]
 
 
@@ -81,3 +85,39 @@ def _startup(rows: list[Row]) -> Iterator[Goal]:
         if row["name"] == SUBJECT:
             yield Goal("gateway to first answer", row["first_answer_s"]["median"], 1, " s")
             yield Goal("idle memory of the process", row["idle_mib"]["median"], 80, " MiB")
+
+
+def _outage(rows: list[Row]) -> Iterator[Goal]:
+    """The worst of the ways to die. Without a fallback the errors are no surprise."""
+    kept = [row for row in rows if row["alias"] == "fallback"]
+    guarded = [row for row in rows if row["alias"] != "no breaker"]
+    if kept:
+        lost = sum(row["errors"] for row in kept)
+        yield Goal("outage with a fallback: errors that callers see", lost, 0)
+    for figure, wanted, unit, subjects, words in (
+        ("outage_p99_over_healthy_ms", FIRST_TOKEN_MS, " ms", kept, "first token p99 over healthy"),
+        ("normal_after_s", 2, " s", kept, "p99 normal after the breaker opened"),
+        ("calls_per_request", 1.1, "", guarded, "calls of the dead target a request"),
+    ):
+        if subjects:
+            # What could not be measured is worst: max() would pass over it.
+            worst = max(subjects, key=lambda row: _or_infinite(row[figure]["median"]))
+            said = f"outage: {words} ({worst['fault']})"
+            yield Goal(said, worst[figure]["median"], wanted, unit)
+
+
+def _translate(rows: list[Row]) -> Iterator[Goal]:
+    pairs = [row for row in rows if row["where"] == "in process" and row["translated"]]
+    for figure, wanted, words in (("request_us", 40, "a request"), ("chunk_us", 8, "a chunk")):
+        if pairs:
+            worst = max(pairs, key=lambda row: _or_infinite(row[figure]["median"]))
+            said = f"translation, {words}, {worst['caller']} for {worst['vendor']}"
+            yield Goal(said, worst[figure]["median"], wanted, " µs")
+        for row in rows:
+            if row["where"] == "gateway":
+                said = f"translation through a gateway, added CPU {words}"
+                yield Goal(said, row[f"added_{figure}"], wanted, " µs")
+
+
+def _or_infinite(measured: float) -> float:
+    return math.inf if math.isnan(measured) else measured

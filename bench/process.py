@@ -159,6 +159,11 @@ class Server:
                     os.kill(pid, signal.SIGKILL)
         self._process.wait(STOP_WAIT_S)
 
+    def kill(self) -> None:
+        """End its first process at once, as a crash would."""
+        self._process.kill()
+        self._process.wait(STOP_WAIT_S)
+
     def move(self, core: int) -> None:
         """Let all its threads run on `core` only."""
         for pid in self.pids():

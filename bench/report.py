@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 
 from bench.goals import goals
@@ -33,6 +33,8 @@ def show(report: Row, console: Console) -> None:
         ("openloop", _openloop),
         ("startup", _startup),
         ("soak", _soak),
+        ("outage", _outage),
+        ("translate", _translate),
     ):
         if scenarios.get(name):
             console.print(table(scenarios[name]))
@@ -199,6 +201,73 @@ def _soak(rows: list[Row]) -> Table:
     return table
 
 
+def _outage(rows: list[Row]) -> Table:
+    table = _table(
+        "A provider dies under 200 streams/s: first tokens by when a request was due, medians",
+        "died|alias",
+        "requests|errors|told p99 ms|healthy p50|p99|until open p99|open p50|p99|failed after s|"
+        "opened after s|normal after s|back after s|calls/req|others",
+    )
+    for row in rows:
+        phases = row["phases"]
+        healthy, breaking, opened = (phases[one] for one in ("healthy", "breaking", "open"))
+        table.add_row(
+            row["fault"],
+            row["alias"],
+            f"{row['requests']:,}",
+            f"{row['errors']:,}",
+            _or_dash(opened["error_p99_ms"], ".0f"),
+            _or_dash(healthy["p50_ms"], ".0f"),
+            _or_dash(healthy["p99_ms"], ".0f"),
+            _or_dash(breaking["p99_ms"], ".0f"),
+            _or_dash(opened["p50_ms"], ".0f"),
+            _or_dash(opened["p99_ms"], ".0f"),
+            _or_dash(row["failure_after_s"]["median"], ".2f"),
+            _or_dash(row["opened_after_failure_s"]["median"], ".3f"),
+            _or_dash(row["normal_after_s"]["median"], ".2f"),
+            _or_dash(row["recovered_after_s"]["median"], ".1f"),
+            f"{row['calls_per_request']['median']:.3f}",
+            f"{row['noise']:.0%}",
+        )
+    return table
+
+
+def _translate(rows: list[Row]) -> Group:
+    table = _table(
+        "Translation in process, CPU µs (medians of the rounds; * bytes pass on)",
+        "caller|vendor",
+        "request|answer|both|both least|with tools|a chunk|least|others",
+    )
+    through = _table(
+        "Translation through a gateway, CPU µs of its process (medians of the pairs)",
+        "caller|vendor",
+        "request, same|translated|added|chunk, same|translated|added|others",
+    )
+    for row in rows:
+        noise = f"{row['noise']:.0%}"
+        if row["where"] == "gateway":
+            request = [
+                f"{row[f'{one}_request_us']['median']:.0f}" for one in ("same", "translated")
+            ]
+            chunk = [f"{row[f'{one}_chunk_us']['median']:.1f}" for one in ("same", "translated")]
+            added, more = f"{row['added_request_us']:+.0f}", f"{row['added_chunk_us']:+.1f}"
+            through.add_row(row["caller"], row["vendor"], *request, added, *chunk, more, noise)
+            continue
+        table.add_row(
+            row["caller"],
+            row["vendor"] + ("" if row["translated"] else " *"),
+            f"{row['ask_us']['median']:.1f}",
+            f"{row['hear_us']['median']:.1f}",
+            f"{row['request_us']['median']:.1f}",
+            f"{row['request_us']['least']:.1f}",
+            f"{row['tools_us']['median']:.0f}",
+            f"{row['chunk_us']['median']:.1f}",
+            f"{row['chunk_us']['least']:.1f}",
+            noise,
+        )
+    return Group(table, through)
+
+
 def _table(title: str, left: str, right: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in left.split("|"):
@@ -206,6 +275,10 @@ def _table(title: str, left: str, right: str) -> Table:
     for column in right.split("|"):
         table.add_column(column, justify="right")
     return table
+
+
+def _or_dash(value: float, how: str) -> str:
+    return "-" if math.isnan(value) else format(value, how)
 
 
 def _plus(value: float) -> str:

@@ -83,20 +83,35 @@ def streaming_mock(
     """Tidegate's simulated provider with a constant pace."""
     directory = fresh(options.directory / "simulated")
     port = free_port()
-    argv = [own_python(), "-m", "tidegate.providers.simulated", "--port", str(port)]
-    argv += ["--ttft", f"{ttft_ms}ms", "--gap", f"{gap_ms}ms", "--length", str(length)]
+    argv = simulator(port, ttft=f"{ttft_ms}ms", gap=f"{gap_ms}ms", length=length)
     with _serving("direct", argv, directory, port) as target:
         yield target
 
 
+def simulator(port: int, *, ttft: str, gap: str = "0ms", length: int) -> list[str]:
+    """The command line of a simulated provider; times are distributions."""
+    argv = [own_python(), "-m", "tidegate.providers.simulated", "--port", str(port)]
+    return [*argv, "--ttft", ttft, "--gap", gap, "--length", str(length)]
+
+
 @contextmanager
 def _serving(name: str, argv: list[str], directory: Path, port: int) -> Generator[Target]:
-    server = Server(argv, core=cores()[1], directory=directory, env=python_environment())
+    server = mock_server(argv, directory, port)
     try:
-        server.wait_port(port, 30)
         yield Target(name, port, UPSTREAM_MODEL, server, directory)
     finally:
         server.stop()
+
+
+def mock_server(argv: list[str], directory: Path, port: int) -> Server:
+    """A process on the mocks' core, listening; DidNotStart when it does not."""
+    server = Server(argv, core=cores()[1], directory=directory, env=python_environment())
+    try:
+        server.wait_port(port, 30)
+    except DidNotStart:
+        server.stop()
+        raise
+    return server
 
 
 @contextmanager

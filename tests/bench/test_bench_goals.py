@@ -44,3 +44,60 @@ def test_late_chunks_miss_the_goal_of_none() -> None:
 
 def test_a_report_without_tidegate_has_no_goals() -> None:
     assert goals({"throughput": [_throughput("smg", 32, nginx=0.3)], "startup": []}) == []
+
+
+def _outage(fault: str, alias: str, errors: int = 0, **medians: float) -> dict[str, Any]:
+    figures = {
+        "outage_p99_over_healthy_ms": 100.0,
+        "normal_after_s": 1.0,
+        "calls_per_request": 0.1,
+    } | medians
+    row: dict[str, Any] = {"fault": fault, "alias": alias, "errors": errors}
+    return row | {name: {"median": value} for name, value in figures.items()}
+
+
+def test_outage_goals_are_those_of_the_worst_way_to_die() -> None:
+    rows = [
+        _outage("refused", "fallback"),
+        _outage("hang", "fallback", normal_after_s=2.5),
+        _outage("503", "fallback", normal_after_s=1.5),
+    ]
+    missed = [goal for goal in goals({"outage": rows}) if not goal.met]
+    assert [(goal.figure, goal.measured) for goal in missed] == [
+        ("outage: p99 normal after the breaker opened (hang)", 2.5)
+    ]
+
+
+def test_breaker_that_never_opened_misses_its_goal() -> None:
+    rows = [_outage("refused", "fallback"), _outage("503", "fallback", normal_after_s=math.nan)]
+    missed = [goal.figure for goal in goals({"outage": rows}) if not goal.met]
+    assert missed == ["outage: p99 normal after the breaker opened (503)"]
+
+
+def test_alias_without_a_fallback_is_held_to_its_calls_only() -> None:
+    rows = [
+        _outage("hang", "alone", errors=900, calls_per_request=1.2, normal_after_s=9.0),
+        _outage("hang", "no breaker", errors=900, calls_per_request=1.3),
+    ]
+    reached = goals({"outage": rows})
+    assert [(goal.measured, goal.met) for goal in reached] == [(1.2, False)]
+
+
+def test_translation_goals_are_those_of_the_costliest_pair() -> None:
+    def pair(caller: str, request_us: float, *, translated: bool = True) -> dict[str, Any]:
+        return {
+            "where": "in process",
+            "caller": caller,
+            "vendor": "gemini",
+            "translated": translated,
+            "request_us": {"median": request_us},
+            "chunk_us": {"median": 7.0},
+        }
+
+    through = {"where": "gateway", "added_request_us": 41.0, "added_chunk_us": 3.0}
+    rows = [pair("chat", 39.0), pair("messages", 40.5), pair("x", 99.0, translated=False), through]
+    missed = [(goal.figure, goal.measured) for goal in goals({"translate": rows}) if not goal.met]
+    assert missed == [
+        ("translation, a request, messages for gemini", 40.5),
+        ("translation through a gateway, added CPU a request", 41.0),
+    ]
