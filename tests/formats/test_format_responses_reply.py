@@ -129,11 +129,11 @@ def test_ids_are_ours_and_never_twice_the_same() -> None:
     [
         ("stop", "completed", None),
         ("tool_calls", "completed", None),
-        ("refusal", "completed", None),
-        ("pause", "completed", None),
         ("other", "completed", None),
         ("length", "incomplete", "max_output_tokens"),
         ("content_filter", "incomplete", "content_filter"),
+        ("refusal", "incomplete", "content_filter"),
+        ("pause", "incomplete", "max_output_tokens"),
     ],
 )
 def test_every_finish_has_its_status(finish: Any, status: str, reason: str | None) -> None:
@@ -142,6 +142,11 @@ def test_every_finish_has_its_status(finish: Any, status: str, reason: str | Non
     assert answer["output"][0]["status"] == status
     told = answer["incomplete_details"]
     assert (told["reason"] if told else None) == reason
+
+
+def test_a_refusal_in_words_is_a_complete_answer() -> None:
+    answer = write(said(Refusal("No."), finish="refusal"))
+    assert (answer["status"], answer["incomplete_details"]) == ("completed", None)
 
 
 def test_reasoning_is_a_summary_where_one_was_asked_for() -> None:

@@ -124,6 +124,14 @@ def test_the_last_event_holds_all_that_was_streamed() -> None:
     assert whole["status"] == "completed"
 
 
+def test_a_refusal_without_words_is_no_complete_answer() -> None:
+    cut = write([TextDelta("It ra"), Finished("refusal")])[-1]
+    assert cut["type"] == "response.incomplete"
+    assert cut["response"]["incomplete_details"] == {"reason": "content_filter"}
+    assert cut["response"]["output"][0]["status"] == "incomplete"
+    assert write([RefusalDelta("No."), Finished("refusal")])[-1]["type"] == "response.completed"
+
+
 def test_reasoning_is_a_summary_where_one_was_asked_for() -> None:
     kinds = [e["type"] for e in write(DELTAS[:4], ask(reasoning={"summary": "auto"}))]
     assert kinds[3:-1] == [

@@ -48,7 +48,12 @@ _DEFAULTS: Json = {
     "user": None,
 }
 _OWN = frozenset({"message", "function_call", "reasoning"})
-_INCOMPLETE: dict[Finish, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_INCOMPLETE: dict[Finish, str] = {
+    "length": "max_output_tokens",
+    "content_filter": "content_filter",
+    # What is to be continued is not complete, and this is the one word for that.
+    "pause": "max_output_tokens",
+}
 
 
 def begun(ask: Ask | None, token: str, created_s: int, model: str) -> Json:
@@ -87,6 +92,11 @@ def end(response: Json, finish: Finish, usage: Usage | None, now_s: int) -> None
         response["status"], response["incomplete_details"] = "incomplete", {"reason": reason}
     if usage is not None:
         response["usage"] = _usage(usage)
+
+
+def told_as(finish: Finish, *, refused: bool) -> Finish:
+    """`finish`, where a refusal that was not said in words is a filter's: the answer was cut."""
+    return "content_filter" if finish == "refusal" and not refused else finish
 
 
 def status_of(finish: Finish | None) -> str:

@@ -91,6 +91,7 @@ class ResponsesWriter:
         self._output: list[Json] = []
         self._item: _Item | None = None
         self._finish: Finish | None = None
+        self._refused = False
         self._usage: Usage | None = None
         self._number = 0
         self._characters = 0
@@ -146,7 +147,7 @@ class ResponsesWriter:
             case ToolDelta():
                 self._add_to_call(delta)
             case Finished():
-                self._finish = delta.finish
+                self._finish = answer.told_as(delta.finish, refused=self._refused)
                 self._close_item()
             case _:
                 pass
@@ -191,6 +192,7 @@ class ResponsesWriter:
     def _say_refusal(self, text: str) -> None:
         if not text:
             return
+        self._refused = True
         item, part = self._open_part("refusal")
         self._take(part.pieces, text)
         self._emit(
