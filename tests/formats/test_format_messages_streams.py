@@ -10,7 +10,7 @@ from messages_judge import parsed_stream, read_stream, sse, streamed, written_st
 
 from tidegate.errors import UpstreamFailed, UpstreamMalformed, UpstreamRateLimited
 from tidegate.formats.gather import gathered
-from tidegate.formats.messages import END, reader, watch, writer
+from tidegate.formats.messages import END, read_ask, reader, watch, writer
 from tidegate.formats.words import (
     Ask,
     Began,
@@ -18,9 +18,11 @@ from tidegate.formats.words import (
     Finished,
     RefusalDelta,
     TextDelta,
+    Thinking,
     ThinkingDelta,
     ToolBegan,
     ToolDelta,
+    ToolUse,
     Used,
 )
 from tidegate.types import Facts, Usage
@@ -293,6 +295,24 @@ async def test_a_written_stream_is_read_by_the_sdk() -> None:
     usage = message.usage
     assert (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens) == (10, 2, 9)
     assert seen[-1].type == "message_stop"
+
+
+async def test_the_signature_of_a_call_does_not_take_the_thoughts_before_it_along() -> None:
+    deltas: list[Delta] = [
+        Began("msg_1", "claude"),
+        ThinkingDelta("Let me see."),
+        ToolBegan(0, "a", "f", signature="sig"),
+        ToolDelta(0, "{}"),
+        Finished("tool_calls"),
+    ]
+    message = (await parsed_stream(written_stream(writer(ASK), deltas)))[1]
+    blocks = [block.model_dump(exclude_none=True) for block in message.content]
+    asked = {"role": "assistant", "content": blocks}
+    ask = read_ask({"model": "claude", "messages": [asked]})
+    assert ask.turns[0].parts == (
+        Thinking("Let me see.", ""),
+        ToolUse("a", "f", "{}", signature="sig"),
+    )
 
 
 async def test_an_answer_of_nothing_is_still_an_answer() -> None:

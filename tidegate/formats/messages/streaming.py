@@ -135,6 +135,7 @@ class Writer:
     def _tool(self, began: ToolBegan, out: list[bytes]) -> None:
         self._called = True
         if began.signature is not None:
+            self._close(out)  # thoughts before the call are not what it signs
             self._thinking(ThinkingDelta(signature=TOOL_MARK + began.signature), out)
         block: Json = {
             "type": "tool_use", "id": began.id or tool_id(f"call_{began.index}"),
