@@ -6,6 +6,8 @@
     │   ├── HeadersTooLarge     431
     │   ├── SlowBody            408
     │   ├── UnknownModel        404
+    │   ├── UnknownResponse     404
+    │   ├── TooLongPast         400
     │   ├── UnknownPath         404
     │   └── WrongMethod         405
     ├── Unauthenticated         401  no key, or not one of ours
@@ -95,6 +97,21 @@ class UnknownModel(BadRequest):
     status = 404
     code = "model_not_found"
     remedy = "Use one of the names that `GET /v1/models` lists, or add the alias under `models`."
+
+
+class UnknownResponse(BadRequest):
+    """No response of this id is kept for this key, or no longer."""
+
+    status = 404
+    code = "response_not_found"
+    remedy = "Answers are kept unless `store` is false, and as long as the operator lets them."
+
+
+class TooLongPast(BadRequest):
+    """The conversation has become too long to be continued by an id."""
+
+    code = "conversation_too_long"
+    remedy = "Send what matters of the conversation in `input`, without `previous_response_id`."
 
 
 class UnknownPath(BadRequest):

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tidegate.config.load import load
+from tidegate.conversations.kept import is_kept
 from tidegate.gateway.app import App
 from tidegate.gateway.edge import Bounds
 from tidegate.gateway.server import Server
@@ -47,6 +48,7 @@ class Gateway:
             decode(payload)
             for path in segments(self.directory / ".tidegate" / "spool")
             for payload, _ in read_segment(path, 0)
+            if not is_kept(payload)
         ]
 
     async def record(self, number: int = 1) -> Record:

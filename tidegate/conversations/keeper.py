@@ -18,7 +18,7 @@ from tidegate.clock import Clock, SystemClock
 from tidegate.conversations.kept import MOST_BYTES, Kept, encode, is_id, owner_of
 from tidegate.conversations.recent import Recent
 from tidegate.conversations.thread import Thread
-from tidegate.errors import BadRequest, Unavailable
+from tidegate.errors import BadRequest, TooLongPast, Unavailable, UnknownResponse
 from tidegate.formats.responses.failure import UnknownPrevious
 from tidegate.types import Call, Choice, Principal
 
@@ -30,21 +30,6 @@ MOST_PAST_BYTES = 32 << 20
 _NS = 1_000_000_000
 
 log = logging.getLogger("tidegate.conversations")
-
-
-class UnknownResponse(BadRequest):
-    """No response of this id is kept for this key, or no longer."""
-
-    status = 404
-    code = "response_not_found"
-    remedy = "Answers are kept unless `store` is false, and as long as the operator lets them."
-
-
-class TooLongPast(BadRequest):
-    """The conversation has become too long to be continued by an id."""
-
-    code = "conversation_too_long"
-    remedy = "Send what matters of the conversation in `input`, without `previous_response_id`."
 
 
 class Policy(Struct, frozen=True):

@@ -139,7 +139,7 @@ def watch(facts: Facts, body: Json, *, wants_usage: bool) -> PassingWatch:
     return PassingWatch(facts, wants_usage=wants_usage, choices=choices)
 
 
-def write_reply(reply: Reply, model: str) -> bytes:
+def write_reply(reply: Reply, model: str, ask: Ask | None = None) -> bytes:  # noqa: ARG001
     """`reply` as a completion. See `Heard.write_reply`."""
     told = outline(KIND, PREFIX, reply, model)
     told["choices"] = [_choice(said, index) for index, said in enumerate(reply.choices)]

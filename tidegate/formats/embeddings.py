@@ -123,7 +123,7 @@ def read_ask(body: Json) -> Ask:  # noqa: ARG001 - see `Heard.read_ask`
     _refuse()
 
 
-def write_reply(reply: Reply, model: str) -> bytes:  # noqa: ARG001 - see `Heard.write_reply`
+def write_reply(reply: Reply, model: str, ask: Ask | None = None) -> bytes:  # noqa: ARG001
     """Raises: `Unsupported`, always."""
     _refuse()
 

@@ -101,8 +101,11 @@ class Heard(Protocol):
         """
         ...
 
-    def write_reply(self, reply: Reply, model: str) -> bytes:
-        """A whole answer; `model` is the name to show when the reply has none."""
+    def write_reply(self, reply: Reply, model: str, ask: Ask | None = None) -> bytes:
+        """A whole answer to `ask`, which some formats repeat.
+
+        `model` is the name to show when the reply has none.
+        """
         ...
 
     def writer(self, ask: Ask) -> Writer:

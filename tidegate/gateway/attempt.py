@@ -38,6 +38,7 @@ MOST_TRIES = 50
 """Tries for one request, whatever the chains and terms add up to."""
 
 DETAIL_CHARACTERS = 500
+RESPONSE_ECHOES = 4
 
 
 class Begun(Struct, frozen=True):
@@ -367,13 +368,16 @@ async def _open(
     provider = field.providers[choice.target.provider]
     upstream = await provider.open(choice, course.put(choice, provider), exchange.deadline)
     facts, held = upstream.facts, b""
+    # The first events of a response repeat the request, each.
+    echoes = RESPONSE_ECHOES if call.wire == "responses" else 0
+    held_bytes = course.terms.held_bytes + echoes * exchange.record.request_bytes
     try:
         while not facts.content:
             if call.stream:
                 upstream.set_idle(max(0.0, first_token_by - time()))
             data = await upstream.read()
             held += data
-            if not facts.content and (not data or len(held) > course.terms.held_bytes):
+            if not facts.content and (not data or len(held) > held_bytes):
                 raise UpstreamMalformed("The provider's answer holds no content.")  # noqa: TRY301
         if facts.finish_reason == "content_filter" and course.terms.on_filter:
             raise ContentFiltered("The provider's content filter stopped the answer.")  # noqa: TRY301

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tidegate.errors import UpstreamMalformed
+from tidegate.errors import BadRequest, UpstreamMalformed
 from tidegate.formats import chat, messages, responses
 from tidegate.formats.check import fault
 from tidegate.formats.format import Heard, Spoken
@@ -65,7 +65,11 @@ def _streamed(spoken: Spoken, stream: bytes) -> Reply:
 
 
 def _looked_at(call: Call, heard: Heard, reply: Reply, held: bytes) -> bytes:
-    found = fault(reply, heard.read_ask(call.body))
+    try:
+        ask = heard.read_ask(call.body)
+    except BadRequest:  # only the provider's own format could say what was asked
+        return held
+    found = fault(reply, ask)
     if found is not None:
         raise Malformed(f"The model's answer is not what was asked for: {found}.", reply, found)
     return held

@@ -11,7 +11,9 @@ from typing import Protocol
 
 from tidegate.errors import UpstreamCut, UpstreamError, UpstreamMalformed
 from tidegate.formats.format import Heard, Reader, Spoken, Watch, Writer
+from tidegate.formats.heard import HEARD
 from tidegate.formats.words import (
+    Ask,
     Began,
     Delta,
     Finished,
@@ -24,7 +26,7 @@ from tidegate.formats.words import (
 )
 from tidegate.net.http import Response
 from tidegate.net.sse import Event, SseDecoder
-from tidegate.types import Facts
+from tidegate.types import Answer, Call, Facts
 
 EVENTS, JSON = b"text/event-stream", b"application/json"
 ANSWER_LIMIT_BYTES = 64 << 20
@@ -52,7 +54,7 @@ class Decoder(Protocol):
         ...
 
 
-class _Response:
+class UpstreamAnswer:
     """What all answers do with the response they are read from."""
 
     def __init__(self, response: Response, facts: Facts) -> None:
@@ -80,7 +82,7 @@ class _Response:
             self._response.close()
 
 
-class PassedStream(_Response):
+class PassedStream(UpstreamAnswer):
     """Events pass through as they came, each decoded once to learn the facts."""
 
     def __init__(
@@ -129,7 +131,7 @@ class PassedStream(_Response):
         return passed
 
 
-class TranslatedStream(_Response):
+class TranslatedStream(UpstreamAnswer):
     """Events are read as deltas and written again in the caller's format."""
 
     def __init__(
@@ -184,7 +186,7 @@ class TranslatedStream(_Response):
         return self._writer.write(deltas)
 
 
-class PassedBody(_Response):
+class PassedBody(UpstreamAnswer):
     """A whole answer: read to its end, understood once, passed on as it came."""
 
     def __init__(self, response: Response, facts: Facts, heard: Heard) -> None:
@@ -203,17 +205,16 @@ class PassedBody(_Response):
         return body
 
 
-class TranslatedBody(_Response):
+class TranslatedBody(UpstreamAnswer):
     """A whole answer, read in the vendor's format and written in the caller's."""
 
     def __init__(
-        self, response: Response, facts: Facts, spoken: Spoken, heard: Heard, model: str
+        self, response: Response, facts: Facts, spoken: Spoken, heard: Heard, ask: Ask
     ) -> None:
-        """`model` is the name to show when the vendor tells none."""
         super().__init__(response, facts)
         self._spoken = spoken
         self._heard = heard
-        self._model = model
+        self._ask = ask
 
     async def read(self) -> bytes:
         """The whole body, then empty. See `Answer.read`."""
@@ -223,7 +224,31 @@ class TranslatedBody(_Response):
         self._done = True
         reply = self._spoken.read_reply(body)
         note_reply(self.facts, reply)
-        return self._heard.write_reply(reply, self._model)
+        return self._heard.write_reply(reply, self._ask.model, self._ask)
+
+
+def translated(
+    response: Response,
+    call: Call,
+    facts: Facts,
+    spoken: Spoken,
+    *,
+    ask: Ask | None,
+    reader: Reader | None = None,
+    decoder: Decoder | None = None,
+) -> Answer:
+    """An answer in the vendor's format to a `call` in another one.
+
+    `ask` is the call in neutral words, if they are at hand; `reader` and `decoder` stand in for
+    what `spoken` and server-sent events have.
+    """
+    heard = HEARD[call.wire]
+    ask = ask or heard.read_ask(call.body)
+    if not call.stream:
+        return TranslatedBody(response, facts, spoken, heard, ask)
+    return TranslatedStream(
+        response, facts, reader or spoken.reader(), heard.writer(ask), decoder or SseDecoder()
+    )
 
 
 def note(facts: Facts, deltas: list[Delta]) -> None:

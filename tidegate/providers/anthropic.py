@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-import msgspec
 from msgspec import structs
 
-from tidegate.errors import BadRequest, Unsupported, UpstreamError
+from tidegate.errors import UpstreamError
 from tidegate.formats import messages
 from tidegate.formats.format import Heard
 from tidegate.formats.heard import HEARD
 from tidegate.formats.messages import counting
 from tidegate.formats.messages.thinking import MIN_BUDGET, bounded
+from tidegate.formats.words import Ask
 from tidegate.net.http import Response
 from tidegate.net.sse import SseDecoder
 from tidegate.providers.answers import (
@@ -27,11 +27,10 @@ from tidegate.providers.answers import (
     JSON,
     PassedBody,
     PassedStream,
-    TranslatedBody,
-    TranslatedStream,
     expect,
+    translated,
 )
-from tidegate.providers.dialect import Request
+from tidegate.providers.dialect import Request, written
 from tidegate.types import Answer, Call, Choice, Facts, Target
 
 PATHS = {"messages": "/messages", "count_tokens": "/messages/count_tokens"}
@@ -39,7 +38,6 @@ VERSION = b"anthropic-version"
 VERSION_LINE = b"anthropic-version: 2023-06-01\r\n"
 
 _PASSED: dict[str, Heard] = {"messages": messages, "count_tokens": counting}
-_encode = msgspec.json.Encoder().encode
 
 
 class Anthropic:
@@ -58,38 +56,29 @@ class Anthropic:
 
     def request(self, choice: Choice, call: Call, credential: Any) -> Request:
         """See `Dialect.request`."""
-        target, dropped = choice.target, list[str]()
+        ask: Ask | None = None
+        dropped: list[str] = []
         if call.wire in PATHS:
             body, path = call.body | {"model": choice.model}, PATHS[call.wire]
-            _bound_output(body, target.output_max)
+            _bound_output(body, choice.target.output_max)
         else:
-            body, dropped = _translated(call, choice.model, target)
-            path = PATHS["messages"]
-        if dropped and target.unsupported == "error":
-            raise Unsupported(
-                f"{choice.name} cannot do this: {', '.join(sorted(set(dropped)))}.",
-                param=dropped[0],
-            )
-        try:
-            encoded = _encode(body)
-        except RecursionError:
-            raise BadRequest("The body is nested too deeply.") from None
-        return Request(path, _headers(credential, call), encoded, tuple(dropped))
+            ask, path = HEARD[call.wire].read_ask(call.body), PATHS["messages"]
+            body, dropped = _translated(ask, choice.model, choice.target)
+        encoded, names = written(choice, body, dropped)
+        return Request(path, _headers(credential, call), encoded, names, ask)
 
-    def answer(self, response: Response, call: Call, facts: Facts) -> Answer:
+    def answer(
+        self, response: Response, call: Call, facts: Facts, ask: Ask | None = None
+    ) -> Answer:
         """See `Dialect.answer`."""
         expect(response, EVENTS if call.stream else JSON)
         passed = _PASSED.get(call.wire)
-        if passed is not None:
-            if not call.stream:
-                return PassedBody(response, facts, passed)
-            watch = passed.watch(facts, call.body, wants_usage=call.wants_usage)
-            return PassedStream(response, facts, watch, messages.END, SseDecoder())
-        heard = HEARD[call.wire]
+        if passed is None:
+            return translated(response, call, facts, messages, ask=ask)
         if not call.stream:
-            return TranslatedBody(response, facts, messages, heard, call.model)
-        writer = heard.writer(heard.read_ask(call.body))
-        return TranslatedStream(response, facts, messages.reader(), writer, SseDecoder())
+            return PassedBody(response, facts, passed)
+        watch = passed.watch(facts, call.body, wants_usage=call.wants_usage)
+        return PassedStream(response, facts, watch, messages.END, SseDecoder())
 
     def refusal(self, status: int, body: bytes) -> UpstreamError:
         """See `Dialect.refusal`."""
@@ -109,10 +98,11 @@ def _headers(credential: bytes, call: Call) -> bytes:
     return lines if VERSION in lines else lines + VERSION_LINE
 
 
-def _translated(call: Call, model: str, target: Target) -> tuple[dict[str, Any], list[str]]:
-    ask = structs.replace(HEARD[call.wire].read_ask(call.body), model=model)
+def _translated(ask: Ask, model: str, target: Target) -> tuple[dict[str, Any], list[str]]:
     said, dropped = messages.write_ask(
-        ask, default=target.output_default, ceiling=target.output_max
+        structs.replace(ask, model=model),
+        default=target.output_default,
+        ceiling=target.output_max,
     )
     return said | {"model": model}, dropped
 

@@ -5,13 +5,18 @@ A dialect knows no connection, no account and no health; `http.HttpProvider` has
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
-from tidegate.errors import UpstreamError
+from tidegate.errors import BadRequest, Unsupported, UpstreamError
+from tidegate.formats.words import Ask
 from tidegate.net.http import Response
-from tidegate.types import Answer, Call, Choice, Facts
+from tidegate.types import Answer, Call, Choice, Facts, Target
+
+_encode = msgspec.json.Encoder().encode
 
 GOOD = 200
 """The one good status of every vendor's API."""
@@ -29,6 +34,8 @@ class Request(Struct, frozen=True):
     body: bytes
     dropped: tuple[str, ...] = ()
     """What of the call could not be said."""
+    ask: Ask | None = None
+    """The call in neutral words, where it was translated."""
 
 
 class Dialect(Protocol):
@@ -49,8 +56,10 @@ class Dialect(Protocol):
         """
         ...
 
-    def answer(self, response: Response, call: Call, facts: Facts) -> Answer:
-        """The answer to `call`, whose head is in with a good status.
+    def answer(
+        self, response: Response, call: Call, facts: Facts, ask: Ask | None = None
+    ) -> Answer:
+        """The answer to `call` (`ask`, if it was translated), whose head is in with a good status.
 
         Raises: `UpstreamMalformed`; the response is the caller's to close then.
         """
@@ -66,3 +75,28 @@ class Dialect(Protocol):
     def signature(self, credential: Any, method: str, path: str, body: bytes) -> bytes:
         """Header lines that let any request in, in the name of `credential`."""
         ...
+
+
+def written(
+    choice: Choice, body: dict[str, Any], dropped: Iterable[str]
+) -> tuple[bytes, tuple[str, ...]]:
+    """A request's body as it is sent, and what it leaves out.
+
+    Raises: `Unsupported` when something is left out and the target's policy is `error`,
+        `BadRequest` when it is nested too deeply.
+    """
+    names = tuple(dict.fromkeys(dropped))
+    if names and choice.target.unsupported == "error":
+        raise Unsupported(f"{choice.name} cannot do this: {', '.join(names)}.", param=names[0])
+    try:
+        return _encode(body), names
+    except RecursionError:
+        raise BadRequest("The request is nested too deeply.") from None
+
+
+def output_bound(asked: int | None, target: Target) -> int | None:
+    """The output length to ask for: the caller's, within the target's ceiling, or its default."""
+    ceiling = target.output_max
+    if asked is None:
+        return ceiling if target.output_default is None else target.output_default
+    return asked if ceiling is None else min(asked, ceiling)

@@ -17,25 +17,24 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
-from tidegate.errors import BadRequest, Unsupported, UpstreamError
+from tidegate.errors import BadRequest, UpstreamError
 from tidegate.formats import gemini
 from tidegate.formats.embeddings import Texts, read_texts, write_vectors
 from tidegate.formats.gemini.counting import read_count, write_count
 from tidegate.formats.gemini.embeddings import read_vectors, write_studio, write_vertex
 from tidegate.formats.heard import HEARD
+from tidegate.formats.words import Ask
 from tidegate.net.http import Response
-from tidegate.net.sse import SseDecoder
 from tidegate.providers.answers import (
     ANSWER_LIMIT_BYTES,
     EVENTS,
     JSON,
-    TranslatedBody,
-    TranslatedStream,
-    _Response,
+    UpstreamAnswer,
     expect,
+    translated,
 )
-from tidegate.providers.dialect import Request
-from tidegate.types import Answer, Call, Choice, Facts, Target
+from tidegate.providers.dialect import Request, output_bound, written
+from tidegate.types import Answer, Call, Choice, Facts
 
 Json = dict[str, Any]
 
@@ -58,20 +57,18 @@ class _Google:
     native = frozenset[str]()
     counts = True
 
-    def answer(self, response: Response, call: Call, facts: Facts) -> Answer:
+    def answer(
+        self, response: Response, call: Call, facts: Facts, ask: Ask | None = None
+    ) -> Answer:
         """See `Dialect.answer`."""
-        if call.stream:
-            expect(response, EVENTS)
-            heard = HEARD[call.wire]
-            ask = heard.read_ask(call.body)
-            reader, writer = gemini.Reader(ask.n or 1), heard.writer(ask)
-            return TranslatedStream(response, facts, reader, writer, SseDecoder())
-        expect(response, JSON)
+        expect(response, EVENTS if call.stream else JSON)
         if call.wire == _COUNT:
             return Converted(response, facts, lambda body, _: read_count(body))
         if call.wire == _EMBED:
             return Converted(response, facts, _embedded(read_texts(call.body), call.model))
-        return TranslatedBody(response, facts, gemini, HEARD[call.wire], call.model)
+        ask = ask or _read(call)
+        reader = gemini.Reader(ask.n or 1) if call.stream else None
+        return translated(response, call, facts, gemini, ask=ask, reader=reader)
 
     def refusal(self, status: int, body: bytes) -> UpstreamError:
         """See `Dialect.refusal`."""
@@ -92,14 +89,16 @@ class Gemini(_Google):
     def request(self, choice: Choice, call: Call, credential: bytes) -> Request:
         """See `Dialect.request`."""
         resource = studio_resource(choice.model)
+        ask: Ask | None = None
         if call.wire == _EMBED:
             texts = read_texts(call.body)
             method, dropped = "batchEmbedContents", texts.extra
             body = write_studio(texts.texts, texts.dimensions, resource)
         else:
-            method = _method(call)
-            body, dropped = _said(choice, call, resource)
-        return _request(choice, f"/{resource}:{method}", credential, body, dropped)
+            method, ask = _method(call), _read(call)
+            body, dropped = _said(choice, call, ask, resource)
+        encoded, names = written(choice, body, dropped)
+        return Request(f"/{resource}:{method}", credential, encoded, names, ask)
 
     def signature(self, credential: bytes, method: str, path: str, body: bytes) -> bytes:  # noqa: ARG002
         """See `Dialect.signature`."""
@@ -118,22 +117,24 @@ class Vertex(_Google):
     def request(self, choice: Choice, call: Call, credential: Bearer) -> Request:
         """See `Dialect.request`. Raises also what `credential` raises: no token, no request."""
         resource = vertex_resource(choice.model)
+        ask: Ask | None = None
         if call.wire == _EMBED:
             texts = read_texts(call.body)
             dropped = texts.extra
             method, body = write_vertex(texts.texts, texts.dimensions, choice.model)
         else:
-            method = _method(call)
-            body, dropped = _said(choice, call, None)
-        path = f"{self._within}{resource}:{method}"
-        return _request(choice, path, self._headers + credential.header(), body, dropped)
+            method, ask = _method(call), _read(call)
+            body, dropped = _said(choice, call, ask, None)
+        encoded, names = written(choice, body, dropped)
+        headers = self._headers + credential.header()
+        return Request(f"{self._within}{resource}:{method}", headers, encoded, names, ask)
 
     def signature(self, credential: Bearer, method: str, path: str, body: bytes) -> bytes:  # noqa: ARG002
         """See `Dialect.signature`."""
         return self._headers + credential.header()
 
 
-class Converted(_Response):
+class Converted(UpstreamAnswer):
     """A whole answer that is no conversation: read to its end and written anew by a function."""
 
     def __init__(
@@ -203,16 +204,20 @@ def _no_model(name: str) -> BadRequest:
     return BadRequest(f"model: {shown!r} cannot be the name of a model.", param="model")
 
 
-def _said(choice: Choice, call: Call, resource: str | None) -> tuple[Json, tuple[str, ...]]:
+def _read(call: Call) -> Ask:
+    return HEARD["messages" if call.wire == _COUNT else call.wire].read_ask(call.body)
+
+
+def _said(
+    choice: Choice, call: Call, ask: Ask, resource: str | None
+) -> tuple[Json, tuple[str, ...]]:
     """The body of a conversation that is to be answered or counted, and what it leaves out.
 
     `resource` is as `write_count` wants it.
     """
-    counts = call.wire == _COUNT
-    ask = HEARD["messages" if counts else call.wire].read_ask(call.body)
-    bound = _bounded(ask.max_tokens, choice.target)
+    bound = output_bound(ask.max_tokens, choice.target)
     body, dropped = gemini.write_ask(replace(ask, model=choice.model, max_tokens=bound))
-    if counts:
+    if call.wire == _COUNT:
         return write_count(body, resource), ()
     return body, tuple(dropped)
 
@@ -221,26 +226,6 @@ def _method(call: Call) -> str:
     if call.wire == _COUNT:
         return "countTokens"
     return "streamGenerateContent?alt=sse" if call.stream else "generateContent"
-
-
-def _bounded(asked: int | None, target: Target) -> int | None:
-    """The output length to ask for: the caller's, within the target's ceiling, or its default."""
-    ceiling = target.output_max
-    if asked is None:
-        return ceiling if target.output_default is None else target.output_default
-    return asked if ceiling is None else min(asked, ceiling)
-
-
-def _request(
-    choice: Choice, path: str, headers: bytes, body: Json, dropped: tuple[str, ...]
-) -> Request:
-    if dropped and choice.target.unsupported == "error":
-        raise Unsupported(f"{choice.name} cannot do this: {', '.join(dropped)}.", param=dropped[0])
-    try:
-        encoded = _encode(body)
-    except RecursionError:
-        raise BadRequest("The request is nested too deeply.") from None
-    return Request(path, headers, encoded, dropped)
 
 
 def _embedded(texts: Texts, model: str) -> Callable[[bytes, Facts], bytes]:

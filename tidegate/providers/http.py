@@ -108,7 +108,7 @@ class HttpProvider:
                 await self._judge(response, account)
                 facts = _facts(response)
                 facts.dropped = request.dropped
-                answer = self._dialect.answer(response, call, facts)
+                answer = self._dialect.answer(response, call, facts, request.ask)
             except BaseException:
                 response.close()
                 raise

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import msgspec
-
-from tidegate.errors import Unsupported, UpstreamError
+from tidegate.errors import UpstreamError
 from tidegate.formats import chat, responses
 from tidegate.formats.format import Spoken
 from tidegate.formats.heard import HEARD
+from tidegate.formats.words import Ask
 from tidegate.net.http import Response
 from tidegate.net.sse import SseDecoder
 from tidegate.providers.answers import (
@@ -24,12 +23,11 @@ from tidegate.providers.answers import (
     JSON,
     PassedBody,
     PassedStream,
-    TranslatedBody,
-    TranslatedStream,
     expect,
+    translated,
 )
 from tidegate.providers.compatible import Row, adapt
-from tidegate.providers.dialect import Request
+from tidegate.providers.dialect import Request, written
 from tidegate.types import Answer, Call, Choice, Facts
 
 PATHS = {
@@ -42,9 +40,9 @@ ENDS = {"chat": b"data: [DONE]\n\n", "completions": b"data: [DONE]\n\n"}
 """What closes a stream for the caller where the vendor leaves it out."""
 OWN = ("openai", "azure")
 """Kinds that know the fields of OpenAI's own models only."""
+EVENT_BYTES = 16 << 20
+"""How long one event may be: those of Responses repeat the request, and the whole answer."""
 OUTPUT_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-
-_encode = msgspec.json.Encoder().encode
 
 
 class OpenAI:
@@ -71,11 +69,13 @@ class OpenAI:
 
     def request(self, choice: Choice, call: Call, credential: Any) -> Request:
         """See `Dialect.request`."""
-        target, api = choice.target, self._api(call)
+        target, api, ask = choice.target, self._api(call), None
+        dropped: list[str] = []
         if call.wire == api:
-            body, dropped = call.body | {"model": choice.model}, []
+            body = call.body | {"model": choice.model}
         else:
-            said, dropped = self._spoken.write_ask(HEARD[call.wire].read_ask(call.body))
+            ask = HEARD[call.wire].read_ask(call.body)
+            said, dropped = self._spoken.write_ask(ask)
             body = said | {"model": choice.model}
         if call.stream and api in ENDS:
             options = cast("dict[str, Any] | None", body.get("stream_options")) or {}
@@ -84,26 +84,22 @@ class OpenAI:
             _bound_output(body, self._output_field(api), target.output_default, target.output_max)
         if self._row.adapts:
             dropped += adapt(body, self._row, api)
-        if dropped and target.unsupported == "error":
-            raise Unsupported(
-                f"{choice.name} cannot do this: {', '.join(sorted(set(dropped)))}.",
-                param=dropped[0],
-            )
-        return Request(self.path(api, choice.model), credential, _encode(body), tuple(dropped))
+        encoded, names = written(choice, body, dropped)
+        return Request(self.path(api, choice.model), credential, encoded, names, ask)
 
-    def answer(self, response: Response, call: Call, facts: Facts) -> Answer:
+    def answer(
+        self, response: Response, call: Call, facts: Facts, ask: Ask | None = None
+    ) -> Answer:
         """See `Dialect.answer`."""
-        api, heard = self._api(call), HEARD[call.wire]
+        api = self._api(call)
         expect(response, EVENTS if call.stream else JSON)
-        if call.wire == api:
-            if not call.stream:
-                return PassedBody(response, facts, heard)
-            watch = heard.watch(facts, call.body, wants_usage=call.wants_usage)
-            return PassedStream(response, facts, watch, ENDS.get(api, b""), SseDecoder())
+        if call.wire != api:
+            return translated(response, call, facts, self._spoken, ask=ask)
+        heard = HEARD[call.wire]
         if not call.stream:
-            return TranslatedBody(response, facts, self._spoken, heard, call.model)
-        writer = heard.writer(heard.read_ask(call.body))
-        return TranslatedStream(response, facts, self._spoken.reader(), writer, SseDecoder())
+            return PassedBody(response, facts, heard)
+        watch = heard.watch(facts, call.body, wants_usage=call.wants_usage)
+        return PassedStream(response, facts, watch, ENDS.get(api, b""), SseDecoder(EVENT_BYTES))
 
     def refusal(self, status: int, body: bytes) -> UpstreamError:
         """See `Dialect.refusal`."""

@@ -14,6 +14,7 @@ import msgspec
 from tidegate.formats.chat.parts import field_of, write_detail, write_signature
 from tidegate.formats.openai import outline, write_usage
 from tidegate.formats.words import (
+    Ask,
     Finish,
     Foreign,
     Image,
@@ -43,7 +44,7 @@ _CITATION = frozenset({"start_index", "end_index", "title", "url", "content"})
 _encode = msgspec.json.Encoder().encode
 
 
-def write_reply(reply: Reply, model: str) -> bytes:
+def write_reply(reply: Reply, model: str, ask: Ask | None = None) -> bytes:  # noqa: ARG001
     """`reply` as a chat completion. See `Heard.write_reply`."""
     told = outline("chat.completion", "chatcmpl", reply, model)
     told["choices"] = [_choice(said, index) for index, said in enumerate(reply.choices)]

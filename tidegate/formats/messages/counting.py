@@ -13,7 +13,7 @@ from tidegate.formats.messages.failures import error_body, error_event
 from tidegate.formats.messages.shapes import BROKEN, Count, encode, malformed
 from tidegate.formats.messages.streaming import writer
 from tidegate.formats.messages.streams import watch
-from tidegate.formats.words import Reply
+from tidegate.formats.words import Ask, Reply
 from tidegate.types import Facts
 
 __all__ = [
@@ -48,6 +48,6 @@ def write_count(input_tokens: int) -> bytes:
     return encode({"input_tokens": input_tokens})
 
 
-def write_reply(reply: Reply, model: str) -> bytes:  # noqa: ARG001 - see `Heard`
+def write_reply(reply: Reply, model: str, ask: Ask | None = None) -> bytes:  # noqa: ARG001
     """See `Heard.write_reply`: of an answer, what it says of the request's length."""
     return write_count(reply.usage.input if reply.usage else 0)

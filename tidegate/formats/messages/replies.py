@@ -24,7 +24,7 @@ from tidegate.formats.messages.shapes import (
     stop_reason,
     write_usage,
 )
-from tidegate.formats.words import Foreign, Refusal, Reply, Said, Text, Thinking, ToolUse
+from tidegate.formats.words import Ask, Foreign, Refusal, Reply, Said, Text, Thinking, ToolUse
 from tidegate.types import Facts, Usage
 
 _decode = msgspec.json.Decoder(MessageView).decode
@@ -66,7 +66,7 @@ def learn(facts: Facts, body: bytes) -> None:
         facts.usage = read_usage(view.usage)
 
 
-def write_reply(reply: Reply, model: str) -> bytes:
+def write_reply(reply: Reply, model: str, ask: Ask | None = None) -> bytes:  # noqa: ARG001
     """See `Heard.write_reply`. Raises: `UpstreamMalformed` when a call's arguments are no object.
 
     The format has one choice only, which is the first.

@@ -8,7 +8,6 @@ Source: docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -16,16 +15,17 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
-from tidegate.errors import BadRequest, Unsupported, UpstreamError
+from tidegate.errors import BadRequest, UpstreamError
 from tidegate.formats import converse
 from tidegate.formats.heard import HEARD
+from tidegate.formats.words import Ask
 from tidegate.net.eventstream import CONTENT_TYPE, EventStreamDecoder
 from tidegate.net.http import Response
-from tidegate.providers.answers import JSON, TranslatedBody, TranslatedStream, expect
+from tidegate.providers.answers import JSON, expect, translated
 from tidegate.providers.bedrock.auth import Credential
 from tidegate.providers.bedrock.plain import CountBody, VectorsBody, write_count, write_texts
-from tidegate.providers.dialect import Request
-from tidegate.types import Answer, Call, Choice, Facts, Target
+from tidegate.providers.dialect import Request, output_bound, written
+from tidegate.types import Answer, Call, Choice, Facts
 
 Json = dict[str, Any]
 
@@ -42,35 +42,31 @@ class Bedrock:
 
     def request(self, choice: Choice, call: Call, credential: Credential) -> Request:
         """See `Dialect.request`. Raises also what `credential` raises: no keys, no request."""
+        ask: Ask | None = None
         if call.wire == EMBED:
             body, dropped = write_texts(choice.model, call.body)
             operation = "invoke"
         else:
-            body, dropped = _said(choice, call)
+            ask = HEARD["messages" if call.wire == COUNT else call.wire].read_ask(call.body)
+            body, dropped = _said(choice, ask)
             operation = "converse-stream" if call.stream else "converse"
             if call.wire == COUNT:
                 body, dropped, operation = write_count(choice.model, body), [], "count-tokens"
-        if dropped and choice.target.unsupported == "error":
-            raise Unsupported(
-                f"{choice.name} cannot do this: {', '.join(dropped)}.", param=dropped[0]
-            )
-        return _request(f"/model/{segment(choice.model)}/{operation}", body, dropped, credential)
+        path = f"/model/{segment(choice.model)}/{operation}"
+        encoded, names = written(choice, body, dropped)
+        return Request(path, credential.lines(path, encoded), encoded, names, ask)
 
-    def answer(self, response: Response, call: Call, facts: Facts) -> Answer:
+    def answer(
+        self, response: Response, call: Call, facts: Facts, ask: Ask | None = None
+    ) -> Answer:
         """See `Dialect.answer`."""
-        if call.stream:
-            expect(response, CONTENT_TYPE)
-            heard = HEARD[call.wire]
-            writer = heard.writer(heard.read_ask(call.body))
-            return TranslatedStream(
-                response, facts, converse.reader(), writer, EventStreamDecoder()
-            )
-        expect(response, JSON)
+        expect(response, CONTENT_TYPE if call.stream else JSON)
         if call.wire == EMBED:
             return VectorsBody(response, facts, call)
         if call.wire == COUNT:
             return CountBody(response, facts)
-        return TranslatedBody(response, facts, converse, HEARD[call.wire], call.model)
+        decoder = EventStreamDecoder()
+        return translated(response, call, facts, converse, ask=ask, decoder=decoder)
 
     def refusal(self, status: int, body: bytes) -> UpstreamError:
         """See `Dialect.refusal`."""
@@ -81,28 +77,10 @@ class Bedrock:
         return credential.lines(path, body, method)
 
 
-def _said(choice: Choice, call: Call) -> tuple[Json, list[str]]:
+def _said(choice: Choice, ask: Ask) -> tuple[Json, list[str]]:
     """The body of a conversation, and what it leaves out."""
-    heard = HEARD["messages" if call.wire == COUNT else call.wire]
-    ask = heard.read_ask(call.body)
-    bound = _bounded(ask.max_tokens, choice.target)
+    bound = output_bound(ask.max_tokens, choice.target)
     return converse.write_ask(replace(ask, model=choice.model, max_tokens=bound))
-
-
-def _bounded(asked: int | None, target: Target) -> int | None:
-    """The output length to ask for: the caller's, within the target's ceiling, or its default."""
-    ceiling = target.output_max
-    if asked is None:
-        return ceiling if target.output_default is None else target.output_default
-    return asked if ceiling is None else min(asked, ceiling)
-
-
-def _request(path: str, body: Json, dropped: Sequence[str], credential: Credential) -> Request:
-    try:
-        encoded = _encode(body)
-    except RecursionError:
-        raise BadRequest("The request is nested too deeply.") from None
-    return Request(path, credential.lines(path, encoded), encoded, tuple(dropped))
 
 
 @lru_cache(maxsize=256)

@@ -20,7 +20,7 @@ from tidegate.formats.embeddings import Texts, read_texts, write_vectors
 from tidegate.net.http import Response
 from tidegate.providers.answers import (
     ANSWER_LIMIT_BYTES,
-    _Response,
+    UpstreamAnswer,
 )
 from tidegate.types import Call, Facts, Usage
 
@@ -121,7 +121,7 @@ def read_vectors(body: bytes, count: int) -> tuple[list[list[float]], int | None
     return vectors, answer.tokens
 
 
-class VectorsBody(_Response):
+class VectorsBody(UpstreamAnswer):
     """A whole answer with vectors, written in the caller's format."""
 
     def __init__(self, response: Response, facts: Facts, call: Call) -> None:
@@ -166,7 +166,7 @@ def write_count(model: str, body: Json) -> Json:
     return {"input": {"converse": counted}}
 
 
-class CountBody(_Response):
+class CountBody(UpstreamAnswer):
     """A whole answer with a count, written in Anthropic's words."""
 
     async def read(self) -> bytes:
