@@ -96,6 +96,31 @@ def test_several_events_in_one_piece() -> None:
     assert b"".join(event.raw for event in events) == stream
 
 
+@given(streams().filter(lambda case: not case[0].startswith("\ufeff".encode())))
+def test_whole_events_in_one_piece_are_read_as_byte_by_byte(
+    case: tuple[bytes, list[tuple[bytes, bytes]]],
+) -> None:
+    stream, expected = case
+    decoder = SseDecoder()
+    decoder.feed(b"data: first\n\n")
+    told = [(event.data, event.event) for event in decoder.feed(stream) if event.data.strip(b"\n")]
+    assert told == [pair for pair in expected if pair[0].strip(b"\n")]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_named_and_nameless_events_come_in_one_piece(end: bytes) -> None:
+    decoder = SseDecoder()
+    decoder.feed(b"data: first" + end * 2)
+    blocks = [[b"event: a", b"data: 1"], [b"data: 2"], [b"data: 3", b"event: b"], [b"event: c"]]
+    pieces = [end.join(lines) + end * 2 for lines in blocks]
+    assert decoder.feed(b"".join(pieces)) == [
+        Event(b"1", b"a", pieces[0]),
+        Event(b"2", b"", pieces[1]),
+        Event(b"3", b"b", pieces[2]),
+        Event(b"", b"c", pieces[3]),
+    ]
+
+
 def test_character_cut_in_two_is_whole_again() -> None:
     stream = "data: é🌊\n\n".encode()
     for point in range(len(stream)):

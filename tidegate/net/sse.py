@@ -50,23 +50,15 @@ class SseDecoder:
         Raises:
             UpstreamMalformed: An event is longer than the limit.
         """
-        if (
-            self._between_events
-            and data[-2:] == b"\n\n"
-            and b"\r" not in data
-            and len(data) <= self._max_event_bytes
-        ):
-            # How every provider sends: whole events, one line of data each, LF.
-            if data[:6] == b"data: " and data.count(b"\n") == 2:  # noqa: PLR2004 - the blank line
-                return [Event(data[6:-2], b"", data)]
-            blocks = data.split(b"\n\n")
-            if not blocks.pop():
-                return [
-                    Event(block[6:], b"", block + b"\n\n")
-                    if block[:6] == b"data: " and b"\n" not in block
-                    else self._event(block + b"\n\n")
-                    for block in blocks
-                ]
+        if self._between_events and len(data) <= self._max_event_bytes:
+            # How every provider sends: whole events, their lines ended alike.
+            if data[-2:] == b"\n\n":
+                if b"\r" not in data:
+                    return self._whole(data, b"\n")
+            elif data[-4:] == b"\r\n\r\n":
+                ends = data.count(b"\r\n")
+                if data.count(b"\r") == ends == data.count(b"\n"):
+                    return self._whole(data, b"\r\n")
         return self._scan(data)
 
     def close(self) -> None:
@@ -77,6 +69,30 @@ class SseDecoder:
         """
         if self._pending:
             raise errors.UpstreamCut("The upstream's stream ended in the middle of an event.")
+
+    def _whole(self, data: bytes, line_end: bytes) -> list[Event]:
+        """Read `data`, in which every line ends in `line_end` and the last one is blank."""
+        blank = line_end + line_end
+        lines = data.count(line_end)
+        if lines == 2 and data[:6] == b"data: ":  # noqa: PLR2004 - the blank line
+            return [Event(data[6 : -len(blank)], b"", data)]
+        if lines == 3 and data[:7] == b"event: ":  # noqa: PLR2004 - and the blank line
+            name, _, text = data[7 : -len(blank)].partition(line_end)
+            if text[:6] == b"data: ":
+                return [Event(text[6:], name, data)]
+        blocks = data.split(blank)
+        if blocks.pop():  # blank lines too many
+            return self._scan(data)
+        events: list[Event] = []
+        for block in blocks:
+            name, text = b"", block
+            if block[:7] == b"event: ":
+                name, _, text = block[7:].partition(line_end)
+            if text[:6] == b"data: " and line_end not in text:
+                events.append(Event(text[6:], name, block + blank))
+            else:
+                events.append(self._event(block + blank))
+        return events
 
     def _scan(self, data: bytes) -> list[Event]:
         events: list[Event] = []
