@@ -11,7 +11,7 @@ Mistral's, `extra_content` is Google's (ai.google.dev/gemini-api/docs/thought-si
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn, cast
 
 from msgspec import Struct
@@ -206,7 +206,13 @@ def _refuse(place: int, field: str, why: str) -> NoReturn:
     raise BadRequest(f"{param}: The message {why}.", param=param)
 
 
-def _contents(message: _Message, raw: Json) -> Iterator[Part]:
+def _contents(message: _Message, raw: Json) -> Iterable[Part]:
+    if isinstance(message.content, str) and raw.keys() <= _KNOWN_IN_MESSAGES:
+        return (Text(message.content),)
+    return _all_contents(message, raw)
+
+
+def _all_contents(message: _Message, raw: Json) -> Iterator[Part]:
     content = message.content
     if isinstance(content, str):
         yield Text(content)

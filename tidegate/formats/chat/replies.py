@@ -107,7 +107,9 @@ def read_reply(body: bytes) -> Reply:
         raise reported(told.error)
     if len(told.choices) > CHOICES_MAX:
         raise UpstreamMalformed(f"The provider's answer holds more than {CHOICES_MAX} choices.")
-    choices = sorted(told.choices, key=lambda choice: choice.index or 0)
+    choices = told.choices
+    if len(choices) > 1:
+        choices.sort(key=lambda choice: choice.index or 0)
     return Reply(
         id=told.id or None,
         model=told.model or None,
@@ -124,11 +126,8 @@ def created(told: float | None) -> int | None:
 
 def _said(choice: _Choice) -> Said:
     parts = tuple(_parts(choice.message))
-    finish = read_finish(
-        choice.finish_reason,
-        called=any(isinstance(part, ToolUse) for part in parts),
-        refused=any(isinstance(part, Refusal) for part in parts),
-    )
+    kinds = {type(part) for part in parts}
+    finish = read_finish(choice.finish_reason, called=ToolUse in kinds, refused=Refusal in kinds)
     stop = choice.stop_reason
     logprobs = choice.logprobs
     return Said(

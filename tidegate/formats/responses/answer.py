@@ -71,9 +71,10 @@ def begun(ask: Ask | None, token: str, created_s: int, model: str) -> Json:
         "output": [],
         "usage": None,
     }
-    for name, default in _DEFAULTS.items():
-        value = asked.get(name)
-        response[name] = default if value is None else value
+    response |= _DEFAULTS
+    for name, value in asked.items():
+        if value is not None and name in _DEFAULTS:
+            response[name] = value
     if response["previous_response_id"] is None:
         response["previous_response_id"] = asked.get(CONTINUED)
     response["reasoning"] = {"effort": None, "summary": None} | (asked.get("reasoning") or {})

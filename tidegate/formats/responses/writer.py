@@ -39,6 +39,13 @@ from tidegate.types import Usage
 _LOGPROB_CHARACTERS = 256
 """What the probabilities of one token count for when an answer is bounded."""
 
+_TEXT = (
+    b"event: response.output_text.delta\n"
+    b'data: {"type":"response.output_text.delta","item_id":"%b","output_index":%d,'
+    b'"content_index":%d,"delta":'
+)
+"""How the event of a piece of text begins. Ids are ours: there is nothing to escape in them."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -47,6 +54,7 @@ class _Part:
     """A part of a message that is being written."""
 
     kind: str  # `text` or `refusal`
+    head: bytes  # how an event with more of its text begins, up to the text
     pieces: list[str] = field(default_factory=list[str])
     annotations: list[Json] = field(default_factory=list[Json])
     logprobs: list[Json] = field(default_factory=list[Json])
@@ -164,16 +172,11 @@ class ResponsesWriter:
             self._take(part.pieces, delta.text)
             part.length += len(delta.text)
             part.logprobs += logprobs
-            self._emit(
-                "response.output_text.delta",
-                {
-                    "item_id": item.id,
-                    "output_index": item.place,
-                    "content_index": len(item.content),
-                    "delta": delta.text,
-                    "logprobs": logprobs,
-                },
-            )
+            # The one event that comes for every token: put together from pieces.
+            scores = _encode(logprobs) if logprobs else b"[]"
+            said = part.head, _encode(delta.text), scores, self._number
+            self._number += 1
+            self._events.append(b'%b%b,"logprobs":%b,"sequence_number":%d}\n\n' % said)
         for annotation in answer.annotations_of(delta.notes, part.length):
             if len(part.annotations) >= MOST_ITEMS:
                 raise UpstreamMalformed("The provider's answer has too many annotations.")
@@ -215,7 +218,9 @@ class ResponsesWriter:
             self._close_part(item)
             if len(item.content) >= MOST_ITEMS:
                 raise UpstreamMalformed("The provider's answer has too many parts.")
-            part = item.part = _Part(kind)
+            part = item.part = _Part(
+                kind, _TEXT % (item.id.encode(), item.place, len(item.content))
+            )
             self._emit_part("added", item, part.whole())
         return item, part
 
