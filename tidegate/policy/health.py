@@ -333,6 +333,12 @@ class Wards:
         """The targets that are known."""
         return list(self._healths)
 
+    def adopt(self, name: str, until_s: float, reason: str, now_s: float) -> None:
+        """Rest a target until `until_s` because another gateway does, if it is known here."""
+        health = self._healths.get(name)
+        if health is not None and health.settings.breaker is not None:
+            health.breaker.adopt(until_s, reason, now_s)
+
     def listen(self, listener: Callable[[Change], None]) -> None:
         """Tell `listener` of every change of a breaker; it must return at once."""
         self._listeners.append(listener)
