@@ -1,7 +1,8 @@
 """Anthropic's API, and every server that speaks its Messages format.
 
-What a caller asked in the same format passes on as it came, but for the model's name and, where
-the operator set one, the ceiling of the output. Anything else is translated.
+What a caller asked in the same format passes on as it came, but for the model's name, what other
+vendors left in the conversation and, where the operator set one, the ceiling of the output.
+Anything else is translated.
 
 Source: platform.claude.com/docs/en/api: overview (headers), messages, messages-count-tokens.
 """
@@ -59,7 +60,8 @@ class Anthropic:
         ask: Ask | None = None
         dropped: list[str] = []
         if call.wire in PATHS:
-            body, path = call.body | {"model": choice.model}, PATHS[call.wire]
+            body, dropped = messages.portable(call.body)
+            body, path = body | {"model": choice.model}, PATHS[call.wire]
             _bound_output(body, choice.target.output_max)
         else:
             ask, path = HEARD[call.wire].read_ask(call.body), PATHS["messages"]

@@ -289,6 +289,14 @@ def _write_tool_use(part: ToolUse, dropped: list[str]) -> Json | None:  # noqa: 
     )
 
 
+def is_foreign(key: object) -> bool:
+    """Whether the signature of a thought, or what it hides, is another vendor's, or nobody's.
+
+    Anthropic's own are plain base64; others have a mark in front, which ends with a colon.
+    """
+    return key == "" or (isinstance(key, str) and ":" in key)
+
+
 def tool_id(told: str) -> str:
     """A call's id in the letters that the API takes; other vendors use more of them."""
     return _UNFIT_FOR_ID.sub("_", told) or "_"
@@ -318,12 +326,9 @@ def _write_tool_result(part: ToolResult, dropped: list[str]) -> Json | None:
 
 
 def _write_thinking(part: Thinking, dropped: list[str]) -> Json | None:
-    """A block of thinking, if it is this vendor's: any other would be refused.
-
-    Its signatures are plain base64; other formats' have a mark in front, which ends with a colon.
-    """
+    """A block of thinking, if it is this vendor's: any other would be refused."""
     key = part.signature if part.redacted is None else part.redacted
-    if not key or ":" in key:
+    if key is None or is_foreign(key):
         if part.text:
             dropped.append("reasoning_content")
         return None

@@ -120,7 +120,7 @@ def _write_budget(body: Json, ask: Ask, budget_tokens: int, ceiling: int | None)
     """Think with a budget, if nothing forbids it; what thinking forbids is taken out."""
     if body.get("tool_choice", {}).get("type") in ("any", "tool"):
         return [DROPPED]
-    if not _round_is_signed(body["messages"]):
+    if not round_is_signed(body["messages"]):
         return [DROPPED]
     reasoning = ask.reasoning or Reasoning()
     whole = reasoning.budget_tokens is not None
@@ -146,16 +146,17 @@ def bounded(budget_tokens: int, max_tokens: int, *, whole: bool) -> int:
     return min(budget_tokens, max_tokens - 1 if whole else max_tokens * 3 // 4)
 
 
-def _round_is_signed(messages: list[Json]) -> bool:
+def round_is_signed(messages: list[Json]) -> bool:
     """Whether a round of calls that still goes on has its thinking with it.
 
     The API refuses to think with a budget in a round that began without.
     """
     going_on = False
     for message in reversed(messages):
-        kinds = {block.get("type") for block in message["content"]}
+        content: str | list[Json] = message["content"]
+        kinds = [] if isinstance(content, str) else [block.get("type") for block in content]
         if message["role"] == "assistant":
-            if kinds & {"thinking", "redacted_thinking"}:
+            if "thinking" in kinds or "redacted_thinking" in kinds:
                 return True
         elif "tool_result" in kinds:
             going_on = True
