@@ -5,7 +5,7 @@ travels through formats that have one field for it at most, so what it is, and w
 in front of it. What bears no mark of ours is not ours to pass on: a provider refuses another's.
 
 - To a caller of this format, `encrypted_content` carries another format's signature (`tg1s:`) or
-  what it redacted (`tg1r:`).
+  what it redacted (`tg1r:`), or says that there is neither (`tg1u:`).
 - To a caller of another format, its signature carries this format's item: `rs1:ID:ENCRYPTED`.
 """
 
@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from tidegate.formats.words import Thinking
 
-_SIGNED, _REDACTED, _ITEM = "tg1s:", "tg1r:", "rs1:"
+_SIGNED, _REDACTED, _UNSIGNED, _ITEM = "tg1s:", "tg1r:", "tg1u:", "rs1:"
 
 
 def sealed(thinking: Thinking) -> str | None:
     """The `encrypted_content` that carries what `thinking` has to be known by again."""
     if thinking.redacted is not None:
         return _REDACTED + thinking.redacted
-    return None if thinking.signature is None else _SIGNED + thinking.signature
+    if thinking.signature is not None:
+        return _SIGNED + thinking.signature
+    return _UNSIGNED if thinking.text else None
 
 
 def unsealed(text: str, encrypted: str | None, id_: str | None) -> Thinking:
@@ -34,7 +36,7 @@ def unsealed(text: str, encrypted: str | None, id_: str | None) -> Thinking:
 
 def is_ours(encrypted: object) -> bool:
     """Whether an `encrypted_content` was made here, so that no Responses provider can read it."""
-    return isinstance(encrypted, str) and encrypted.startswith((_SIGNED, _REDACTED))
+    return isinstance(encrypted, str) and encrypted.startswith((_SIGNED, _REDACTED, _UNSIGNED))
 
 
 def packed(id_: str | None, encrypted: str | None) -> str:
