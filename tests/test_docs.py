@@ -4,37 +4,27 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
-from _pytest.mark import ParameterSet
+from click.testing import CliRunner
+from config.imitating import imitation
+from keeping import environment, keep
+from pages import PAGES, ROOT, Block, blocks, commands, name
+from tables import cannot_be_told, compatible, finishes
 
 from tidegate.cli import main
-from tidegate.config.load import load
+from tidegate.config.provider import KINDS
+from tidegate.gateway.app import WIRES
 from tidegate.telemetry.record import Attempt, Record
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+HOW_TO, REFERENCE = ROOT / "docs" / "how-to", ROOT / "docs" / "reference"
 SECRET = re.compile(r"\$\{env:(\w+)\}")
 SECRET_FILE = re.compile(r"\$\{file:([^}]+)\}")
-COMMANDS = ("demo", "init", "check", "serve", "log", "schema", "simulate")
-
-
-def name(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
-
-
-def blocks(language: str) -> list[ParameterSet]:
-    found: list[ParameterSet] = []
-    for page in PAGES:
-        prose = page.read_text(encoding="utf-8")
-        for block in BLOCK.finditer(prose):
-            if block[1] == language:
-                line = prose.count("\n", 0, block.start()) + 1
-                found.append(pytest.param(block[2], id=f"{name(page)}:{line}"))
-    return found
+HEADER = re.compile(rb'"(x-tidegate-[a-z-]+)"')
+COMMANDS = main.list_commands(click.Context(main))
 
 
 def complete(text: str) -> str:
@@ -53,10 +43,21 @@ def command(words: list[str]) -> tuple[click.Command, list[str]]:
     return found, words[1:]
 
 
-@pytest.mark.parametrize("text", blocks("yaml"))
+@pytest.fixture(scope="module")
+def keeping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables that lead to secret managers which have everything."""
+
+    with imitation(keep) as server:
+        yield environment(server.url, tmp_path_factory.mktemp("google"))
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
 def test_every_configuration_shown_is_a_good_one(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeping: dict[str, str]
 ) -> None:
+    text = block.text
+    for variable, value in keeping.items():
+        monkeypatch.setenv(variable, value)
     for variable in SECRET.findall(text):
         monkeypatch.setenv(variable, f"value-of-{variable}")
     for path in SECRET_FILE.findall(text):
@@ -67,12 +68,13 @@ def test_every_configuration_shown_is_a_good_one(
     authority.write_text("")
     file = tmp_path / "tidegate.yaml"
     file.write_text(complete(text).replace("/etc/ssl/our-ca.pem", str(authority)))
-    load(file)
+    checked = CliRunner().invoke(main, ["check", "--config", str(file)])
+    assert checked.exit_code == 0, checked.output
 
 
-@pytest.mark.parametrize("text", blocks("sh"))
-def test_every_command_shown_is_understood(text: str) -> None:
-    for line in text.splitlines():
+@pytest.mark.parametrize("block", blocks("sh"))
+def test_every_command_shown_is_understood(block: Block) -> None:
+    for line in commands(block.text):
         if line.removeprefix(".venv/bin/").startswith("tidegate "):
             found, arguments = command(shlex.split(line, comments=True)[1:])
             found.make_context(found.name, arguments)
@@ -88,7 +90,7 @@ def test_every_make_target_named_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("word", COMMANDS)
 def test_the_page_of_commands_names_every_option(word: str) -> None:
-    page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    page = (REFERENCE / "cli.md").read_text(encoding="utf-8")
     section = page.partition(f"\n## {word}\n")[2].partition("\n## ")[0]
     found, _ = command([word])
     options = [each for each in found.params if isinstance(each, click.Option) and not each.hidden]
@@ -98,6 +100,38 @@ def test_the_page_of_commands_names_every_option(word: str) -> None:
 
 
 def test_the_page_of_the_record_names_every_field() -> None:
-    page = (ROOT / "docs" / "reference" / "record.md").read_text(encoding="utf-8")
+    page = (REFERENCE / "record.md").read_text(encoding="utf-8")
     fields = Record.__struct_fields__ + Attempt.__struct_fields__
     assert [field for field in fields if f"`{field}`" not in page] == []
+
+
+def test_the_page_of_headers_names_every_header_of_ours() -> None:
+    page = (REFERENCE / "headers.md").read_text(encoding="utf-8")
+    code = b"".join(path.read_bytes() for path in (ROOT / "tidegate" / "gateway").glob("*.py"))
+    found = {header.decode() for header in HEADER.findall(code)}
+    assert found
+    assert [header for header in sorted(found) if f"`{header}" not in page] == []
+
+
+def test_the_page_of_paths_names_every_endpoint() -> None:
+    page = (REFERENCE / "http-api.md").read_text(encoding="utf-8")
+    assert [path for path in WIRES if f"`POST {path}`" not in page] == []
+
+
+def test_the_page_of_providers_shows_every_kind() -> None:
+    page = (HOW_TO / "use-any-provider.md").read_text(encoding="utf-8")
+    assert [kind for kind in KINDS if f"`{kind}`" not in page] == []
+
+
+TABLES = {
+    "compatible": ("how-to/use-any-provider.md", compatible()),
+    "chat": ("how-to/use-any-provider.md", cannot_be_told("chat")),
+    "messages": ("how-to/use-any-provider.md", cannot_be_told("messages")),
+    "finishes": ("explanation/translation.md", finishes()),
+}
+
+
+@pytest.mark.parametrize("which", TABLES)
+def test_a_table_says_what_the_code_does(which: str) -> None:
+    page, table = TABLES[which]
+    assert table in (ROOT / "docs" / page).read_text(encoding="utf-8"), f"It is:\n\n{table}\n"
