@@ -33,11 +33,13 @@ _NAMES: dict[type, str] = {ToolUse: "tool_use", ToolResult: "tool_result"}
 
 def write_turn(turn: Turn, messages: list[Json], accent: Accent, dropped: list[str]) -> None:
     """Append what `turn` says to `messages`; a turn that says nothing here is left out."""
-    match turn:
-        case Turn(role="user", parts=[Text(text, None, ())], name=None):  # nearly always
-            messages.append({"role": "user", "content": text})
-        case _:
-            _Message(turn, accent, dropped).write_into(messages)
+    if len(turn.parts) == 1 and turn.role != "assistant" and turn.name is None:
+        part = turn.parts[0]
+        if isinstance(part, Text) and part.cache is None and not part.notes:  # nearly always
+            role = "user" if turn.role == "user" else accent.system_role
+            messages.append({"role": role, "content": part.text})
+            return
+    _Message(turn, accent, dropped).write_into(messages)
 
 
 class _Message(Struct):

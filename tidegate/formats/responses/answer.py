@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
+from msgspec import Struct
+
 from tidegate.formats.responses.ask import CONTINUED, Asked
 from tidegate.formats.responses.items import FORMAT
 from tidegate.formats.responses.request import write_ask
@@ -26,27 +28,49 @@ from tidegate.formats.words import (
 )
 from tidegate.types import Usage
 
-_DEFAULTS: Json = {
-    "background": False,
-    "frequency_penalty": 0.0,
-    "instructions": None,
-    "max_output_tokens": None,
-    "max_tool_calls": None,
-    "metadata": {},
-    "parallel_tool_calls": True,
-    "presence_penalty": 0.0,
-    "previous_response_id": None,
-    "prompt_cache_key": None,
-    "safety_identifier": None,
-    "service_tier": "default",
-    "store": True,
-    "temperature": 1.0,
-    "tool_choice": "auto",
-    "top_logprobs": 0,
-    "top_p": 1.0,
-    "truncation": "disabled",
-    "user": None,
-}
+
+class Whole(Struct, kw_only=True):
+    """The `response` object; from `background` on it repeats the request, or tells the default."""
+
+    id: str
+    object: str = "response"
+    created_at: int
+    status: str = "in_progress"
+    completed_at: int | None = None
+    error: None = None
+    incomplete_details: Json | None = None
+    model: str
+    output: list[Json] = []
+    usage: Json | None = None
+
+    background: Any = False
+    frequency_penalty: Any = 0.0
+    instructions: Any = None
+    max_output_tokens: Any = None
+    max_tool_calls: Any = None
+    metadata: Any = {}
+    parallel_tool_calls: Any = True
+    presence_penalty: Any = 0.0
+    previous_response_id: Any = None
+    prompt_cache_key: Any = None
+    safety_identifier: Any = None
+    service_tier: Any = "default"
+    store: Any = True
+    temperature: Any = 1.0
+    tool_choice: Any = "auto"
+    top_logprobs: Any = 0
+    top_p: Any = 1.0
+    truncation: Any = "disabled"
+    user: Any = None
+
+    reasoning: Json
+    text: Json
+    tools: list[Json]
+
+
+_REPEATED = frozenset(Whole.__struct_fields__[Whole.__struct_fields__.index("background") : -3])
+_REASONING: Json = {"effort": None, "summary": None}
+_TEXT: Json = {"format": {"type": "text"}, "verbosity": "medium"}
 _OWN = frozenset({"message", "function_call", "reasoning"})
 _INCOMPLETE: dict[Finish, str] = {
     "length": "max_output_tokens",
@@ -56,43 +80,34 @@ _INCOMPLETE: dict[Finish, str] = {
 }
 
 
-def begun(ask: Ask | None, token: str, created_s: int, model: str) -> Json:
+def begun(ask: Ask | None, token: str, created_s: int, model: str) -> Whole:
     """A response in progress with an empty output; `token` makes its id."""
     asked = _asked(ask)
-    response: Json = {
-        "id": f"resp_{token}",
-        "object": "response",
-        "created_at": created_s,
-        "status": "in_progress",
-        "completed_at": None,
-        "error": None,
-        "incomplete_details": None,
-        "model": model,
-        "output": [],
-        "usage": None,
-    }
-    response |= _DEFAULTS
-    for name, value in asked.items():
-        if value is not None and name in _DEFAULTS:
-            response[name] = value
-    if response["previous_response_id"] is None:
-        response["previous_response_id"] = asked.get(CONTINUED)
-    response["reasoning"] = {"effort": None, "summary": None} | (asked.get("reasoning") or {})
-    text = {"format": {"type": "text"}, "verbosity": "medium"}
-    response["text"] = text | _told(asked.get("text"))
-    response["tools"] = [_tool(tool) for tool in asked.get("tools") or ()]
+    repeated = {k: value for k, value in asked.items() if k in _REPEATED and value is not None}
+    reasoning, text, tools = asked.get("reasoning"), asked.get("text"), asked.get("tools")
+    response = Whole(
+        id=f"resp_{token}",
+        created_at=created_s,
+        model=model,
+        reasoning=_REASONING | reasoning if reasoning else _REASONING,
+        text=_TEXT | _told(text) if text else _TEXT,
+        tools=[_tool(tool) for tool in tools] if tools else [],
+        **repeated,
+    )
+    if response.previous_response_id is None:
+        response.previous_response_id = asked.get(CONTINUED)
     return response
 
 
-def end(response: Json, finish: Finish, usage: Usage | None, now_s: int) -> None:
+def end(response: Whole, finish: Finish, usage: Usage | None, now_s: int) -> None:
     """Complete `response`, whose output is complete."""
     reason = _INCOMPLETE.get(finish)
     if reason is None:
-        response["status"], response["completed_at"] = "completed", now_s
+        response.status, response.completed_at = "completed", now_s
     else:
-        response["status"], response["incomplete_details"] = "incomplete", {"reason": reason}
+        response.status, response.incomplete_details = "incomplete", {"reason": reason}
     if usage is not None:
-        response["usage"] = _usage(usage)
+        response.usage = _usage(usage)
 
 
 def told_as(finish: Finish, *, refused: bool) -> Finish:
@@ -215,10 +230,12 @@ def annotations_of(notes: Iterable[Json], length: int) -> list[Json]:
 
 def logprobs_of(entries: Sequence[Json] | None) -> list[Json]:
     """Log-probabilities with every field that SDKs expect."""
+    if not entries:
+        return []
     return [
         _logprob(entry)
         | {"top_logprobs": [_logprob(top) for top in _objects(entry, "top_logprobs")]}
-        for entry in entries or ()
+        for entry in entries
     ]
 
 
@@ -260,9 +277,8 @@ def items_of(
             if isinstance(part, Refusal):
                 content.append(refusal_part(part.text))
             else:
-                content.append(
-                    text_part(part.text, annotations_of(part.notes, len(part.text)), logprobs)
-                )
+                notes = annotations_of(part.notes, len(part.text)) if part.notes else []
+                content.append(text_part(part.text, notes, logprobs))
                 logprobs = []
             continue
         content = None

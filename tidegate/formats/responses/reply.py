@@ -147,7 +147,7 @@ def written(reply: Reply, model: str, ask: Ask | None, token: str, now_s: int) -
     said = reply.choices[0] if reply.choices else Said((), "other")
     refused = any(isinstance(part, Refusal) for part in said.parts)
     finish = answer.told_as(said.finish, refused=refused)
-    response["output"] = answer.items_of(
+    response.output = answer.items_of(
         said.parts,
         token,
         finish,

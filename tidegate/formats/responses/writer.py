@@ -95,7 +95,7 @@ class ResponsesWriter:
         self._now_s = now_s
         self._as_summary = answer.wants_summary(ask)
         self._began = Began(None, None)
-        self._response: Json | None = None
+        self._response: answer.Whole | None = None
         self._output: list[Json] = []
         self._item: _Item | None = None
         self._finish: Finish | None = None
@@ -127,12 +127,12 @@ class ResponsesWriter:
         response = self._response or self._begin()
         self._close_item()
         finish = self._finish or "stop"
-        response["output"] = self._output
+        response.output = self._output
         answer.end(response, finish, self._usage, self._now_s)
-        self._emit(f"response.{response['status']}", {"response": response})
+        self._emit(f"response.{response.status}", {"response": response})
         return self._taken()
 
-    def _begin(self) -> Json:
+    def _begin(self) -> answer.Whole:
         began = self._began
         response = answer.begun(
             self._ask, self._token, began.created or self._now_s, began.model or self._ask.model
