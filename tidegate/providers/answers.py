@@ -82,37 +82,55 @@ class UpstreamAnswer:
             self._response.close()
 
 
-class PassedStream(UpstreamAnswer):
-    """Events pass through as they came, each decoded once to learn the facts."""
+class _Stream(UpstreamAnswer):
+    """Reads events until the format's own end; what they become is its children's."""
 
     def __init__(
-        self, response: Response, facts: Facts, watch: Watch, end: bytes, decoder: SseDecoder
+        self, response: Response, facts: Facts, decoder: Decoder, reader: Watch | Reader
     ) -> None:
-        """`end` closes the answer where the vendor sends no end of its own."""
         super().__init__(response, facts)
-        self.last = end
-        self._watch = watch
         self._events = decoder
+        self._reader = reader
         self._failure: UpstreamError | None = None
 
     async def read(self) -> bytes:
-        """The next events for the caller, unchanged; empty at the good end. See `Answer.read`."""
+        """The next events for the caller; empty at the good end. See `Answer.read`."""
         while not self._done:
             if self._failure is not None:
                 raise self._failure
             data = await self._response.read()
             if not data:
                 self._events.close()
-                if not self._watch.complete():
+                if not self._reader.complete():
                     raise UpstreamCut("The provider's stream ended before the answer did.")
                 self._done = True
                 break
-            passed = self._passed(data)
-            if passed:
-                return passed[0] if len(passed) == 1 else b"".join(passed)
+            taken = self._take(data)
+            if taken:
+                return taken
+        self._end()
         return b""
 
-    def _passed(self, data: bytes) -> list[bytes]:
+    def _take(self, data: bytes) -> bytes:
+        """What the caller gets for `data`; a failure behind it is raised by the next `read`."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """All has been read."""
+
+
+class PassedStream(_Stream):
+    """Events pass through as they came, each decoded once to learn the facts."""
+
+    def __init__(
+        self, response: Response, facts: Facts, watch: Watch, end: bytes, decoder: SseDecoder
+    ) -> None:
+        """`end` closes the answer where the vendor sends no end of its own."""
+        super().__init__(response, facts, decoder, watch)
+        self.last = end
+        self._watch = watch
+
+    def _take(self, data: bytes) -> bytes:
         begun, watch = self.facts.content, self._watch
         passed: list[bytes] = []
         try:
@@ -128,46 +146,21 @@ class PassedStream(UpstreamAnswer):
             if not begun or not passed:
                 raise
             self._failure = error
-        return passed
+        return passed[0] if len(passed) == 1 else b"".join(passed)
 
 
-class TranslatedStream(UpstreamAnswer):
+class TranslatedStream(_Stream):
     """Events are read as deltas and written again in the caller's format."""
 
     def __init__(
-        self,
-        response: Response,
-        facts: Facts,
-        reader: Reader,
-        writer: Writer,
-        decoder: Decoder,
+        self, response: Response, facts: Facts, reader: Reader, writer: Writer, decoder: Decoder
     ) -> None:
-        super().__init__(response, facts)
-        self._reader = reader
+        super().__init__(response, facts, decoder, reader)
+        self._deltas = reader
         self._writer = writer
-        self._events = decoder
-        self._failure: UpstreamError | None = None
 
-    async def read(self) -> bytes:
-        """The next events for the caller; empty at the good end. See `Answer.read`."""
-        while not self._done:
-            if self._failure is not None:
-                raise self._failure
-            data = await self._response.read()
-            if not data:
-                self._events.close()
-                if not self._reader.complete():
-                    raise UpstreamCut("The provider's stream ended before the answer did.")
-                self._done = True
-                break
-            written = self._translated(data)
-            if written:
-                return written
-        self.last = self._writer.end()
-        return b""
-
-    def _translated(self, data: bytes) -> bytes:
-        facts, reader = self.facts, self._reader
+    def _take(self, data: bytes) -> bytes:
+        facts, reader = self.facts, self._deltas
         begun = facts.content
         deltas: list[Delta] = []
         try:
@@ -184,6 +177,9 @@ class TranslatedStream(UpstreamAnswer):
             self._failure = error
         note(facts, deltas)
         return self._writer.write(deltas)
+
+    def _end(self) -> None:
+        self.last = self._writer.end()
 
 
 class PassedBody(UpstreamAnswer):
