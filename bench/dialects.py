@@ -15,6 +15,7 @@ import msgspec
 from bench.target import ALIAS, PROMPT
 from tidegate.clock import SystemClock
 from tidegate.formats import chat, messages, responses
+from tidegate.formats.words import Ask
 from tidegate.gateway.anthropic import MESSAGES
 from tidegate.gateway.openai import CHAT
 from tidegate.gateway.responses import RESPONSES
@@ -92,22 +93,23 @@ class Canned(Response):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A call for a vendor, with the answer that the simulated provider gave to it."""
+    """A call for a vendor, and the answer that the simulated provider gave to it."""
 
     vendor: Vendor
     choice: Choice
     call: Call
+    ask: Ask | None
     content_type: bytes
     pieces: tuple[bytes, ...]
 
-    def ask(self) -> None:
+    def say(self) -> None:
         """Say the call in the vendor's words: what there is to do before sending."""
         self.vendor.dialect.request(self.choice, self.call, self.vendor.credential)
 
     def answer(self) -> Answer:
         """The vendor's answer, unread."""
         response = Canned(self.content_type, self.pieces)
-        return self.vendor.dialect.answer(response, self.call, Facts())
+        return self.vendor.dialect.answer(response, self.call, Facts(), self.ask)
 
     def hear(self) -> bytes:
         """The whole answer in the caller's words."""
@@ -135,7 +137,7 @@ def exchange(wire: str, vendor: Vendor, *, stream: bool = False, tools: bool = F
     if reply.status != 200:
         raise ValueError(f"{wire} for {vendor.name}: {reply.body.decode(errors='replace')}")
     pieces = (reply.body,) if reply.events is None else (*reply.events, reply.tail)
-    return Exchange(vendor, choice, call, reply.content_type, pieces)
+    return Exchange(vendor, choice, call, request.ask, reply.content_type, pieces)
 
 
 def _pair(line: bytes) -> tuple[bytes, bytes]:

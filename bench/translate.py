@@ -93,9 +93,9 @@ def _in_process(options: Options) -> list[dict[str, Any]]:
 
 def _time(pair: _Pair) -> None:
     seen = {
-        "ask_us": _cpu_us(pair.plain.ask),
+        "ask_us": _cpu_us(pair.plain.say),
         "hear_us": _cpu_us(pair.plain.hear),
-        "tools_us": _cpu_us(pair.tools.ask) + _cpu_us(pair.tools.hear),
+        "tools_us": _cpu_us(pair.tools.say) + _cpu_us(pair.tools.hear),
         "chunk_us": _chunk_us(pair.stream),
     }
     seen["request_us"] = seen["ask_us"] + seen["hear_us"]
