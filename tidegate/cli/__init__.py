@@ -23,6 +23,7 @@ _COMMANDS = {
     "targets": "Show how each target is doing.",
     "schema": "Print the configuration's JSON schema, for editors.",
     "simulate": "Run the simulated provider alone.",
+    "drill": "Play outages against a gateway under load, and say what held.",
 }
 """In the order a newcomer meets them; the help text is here so that listing loads nothing."""
 

@@ -41,6 +41,16 @@ async def test_an_outage_lasts_until_it_is_removed(server: Server, chat: Chat, r
     assert (await chat()).json["choices"][0]["finish_reason"] == "stop"
 
 
+async def test_an_outage_strikes_probes_too(server: Server, raw: Raw) -> None:
+    for path in ("/health", "/api/version"):
+        assert (await raw(server.port, control("GET", path))).status == 200
+        await raw(server.port, control("PUT", "/_faults", b'{"all": "status:503"}'))
+        assert (await raw(server.port, control("GET", path))).status == 503
+        await raw(server.port, control("DELETE", "/_faults"))
+    assert (await raw(server.port, control("GET", "/healthz"))).status == 200
+    assert not server.stats.calls
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b'{"all": 1}', b'{"all": "nonsense"}', b'{"a": "hang=1"}']
 )

@@ -33,6 +33,7 @@ class Route:
     answer: Callable[[Turn], Reply]
     model: str = ""
     streams: bool = False
+    method: bytes = b"POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,12 @@ class Listing:
 
     vendor: Vendor
     model: str
+
+
+def _health(turn: Turn) -> Reply:
+    """What servers that people run themselves say to a probe; nothing is billed."""
+    turn.meter.tag = ""
+    return Reply(200, b'{"status":"ok"}')
 
 
 _OPENAI: Final[Mapping[str, Callable[[Turn], Reply]]] = {
@@ -58,6 +65,7 @@ _ROOTS: Final = ("", "/anthropic", "/api")
 _EXACT: Final[Mapping[str, Route]] = {
     **{root + end: Route(OPENAI, a) for root in _OPENAI_ROOTS for end, a in _OPENAI.items()},
     **{root + end: Route(ANTHROPIC, a) for root in _ROOTS for end, a in _ANTHROPIC.items()},
+    **{path: Route(OPENAI, _health, method=b"GET") for path in ("/health", "/api/version")},
 }
 _GEMINI: Final[Mapping[str, Route]] = {
     "generateContent": Route(GEMINI, generate),

@@ -113,7 +113,7 @@ class Simulator:
             models = self._settings.models or _DEFAULT_MODELS
             reply = list_models(models, route.model, route.vendor, request)
         else:
-            if request.method != b"POST":
+            if request.method != route.method:
                 raise _wrong_method(request)
             reply = self._serve(request, route, account, ordinal, tag)
         reply.headers += told
