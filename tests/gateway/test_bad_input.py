@@ -196,6 +196,41 @@ async def test_a_line_break_in_a_model_name_never_becomes_a_header(gateway: Gate
     assert head.startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_an_offer_of_another_protocol_does_not_cost_the_body(
+    gateway: Gateway, chunked: bool, pieces: int
+) -> None:
+    body = json.dumps(GOOD).encode()
+    framing = "transfer-encoding: chunked" if chunked else f"content-length: {len(body)}"
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nhost: g\r\nconnection: Upgrade, HTTP2-Settings\r\n"
+        f"upgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n{framing}\r\n\r\n"
+    ).encode()
+    sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+    if pieces == 1:
+        answer = await gateway.raw(head + sent)
+    else:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(head.replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n"))
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(sent)
+        answer = await reader.read()
+        writer.close()
+    status, headers, answered = parsed(answer)
+    assert (status, headers["connection"]) == (200, "close")
+    assert answered["choices"]
+
+
+async def test_an_offer_without_a_body_is_answered_as_it_is(gateway: Gateway) -> None:
+    answer = await gateway.raw(
+        b"GET /healthz HTTP/1.1\r\nhost: g\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+        b"\x81\x05hello"
+    )
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    await assert_healthy(gateway)
+
+
 async def test_pipelined_requests_are_answered_in_their_order(gateway: Gateway) -> None:
     many = b"".join(
         f"GET /v1/models/{name} HTTP/1.1\r\nhost: g\r\n\r\n".encode()

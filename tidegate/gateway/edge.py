@@ -35,7 +35,8 @@ DISCARDED_BYTES = 64 << 20
 PIPELINED = 64
 """Requests that may wait on one connection; more are a flood."""
 
-_ONCE = frozenset({b"content-length", b"transfer-encoding", b"host"})
+_LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
+_ONCE = _LENGTHS | {b"host"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +145,10 @@ class Edge(asyncio.Protocol):
                 self._transport.abort()
                 return
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # no other protocol is spoken here; the request is answered as it is
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                self._decline(data[offer.args[0] :])
         except httptools.HttpParserError:
             self._refuse(self._refusal or BadRequest("The request is not well-formed HTTP/1.1."))
             return
@@ -218,6 +220,8 @@ class Edge(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request is in whole; what follows on this connection is another one's head."""
+        if self._parser.should_upgrade():
+            return  # its body is still to come, see `_decline`
         exchange = self._last()
         if exchange is not None:
             exchange.complete()
@@ -299,6 +303,17 @@ class Edge(asyncio.Protocol):
             log.error("a request's task broke", exc_info=error)
             self._transport.abort()
 
+    def _decline(self, rest: bytes) -> None:
+        """Stay with HTTP/1.1 although another protocol was offered; `rest` comes behind the head.
+
+        The parser stops there and passes the body over, so another one takes it. Java's HTTP client
+        and `curl --http2` make such an offer with every request that is not encrypted.
+        Source: RFC 9110, section 7.8: a server may ignore `upgrade`.
+        """
+        framing = [b"%b: %b\r\n" % pair for pair in self._headers if pair[0] in _LENGTHS]
+        self._parser = httptools.HttpRequestParser(_Body(self))
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n%b" % (b"".join(framing), rest))
+
     def _pause_reading(self) -> None:
         if self._reading and not self._transport.is_closing():
             self._reading = False
@@ -341,3 +356,11 @@ class Edge(asyncio.Protocol):
     def _head_too_long(self) -> HeadersTooLarge:
         limit = self._shared.bounds.head_bytes
         return HeadersTooLarge(f"The request line and headers are longer than {limit:,} bytes.")
+
+
+class _Body:
+    """What a parser sees of a connection whose last request's body is all that is to come."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.on_body = edge.on_body
+        self.on_message_complete = edge.on_message_complete
