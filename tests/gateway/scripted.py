@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-GOOD = "good"
-"""A whole answer, or a stream, whichever is asked for."""
+DRIP_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,10 @@ class Step:
     tool_arguments: str | None = None
     cut_after: int | None = None
     """The stream is cut after so many chunks."""
+    raw: bytes | None = None
+    """All that is sent, whatever is asked for; the connection is closed after it."""
+    drip: bytes | None = None
+    """Sent again and again, after `raw`, until the gateway closes the connection."""
 
 
 @dataclass
@@ -36,17 +39,20 @@ class Scripted:
     url: str
     steps: list[Step]
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    heads: list[str] = field(default_factory=list[str])
     keys: list[str] = field(default_factory=list[str])
     closed: int = 0
     """Requests whose connection the gateway closed before the answer was over."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    choose: Callable[[], Step] = Step
+    """What is done when no step is left."""
 
     @property
     def calls(self) -> int:
         return len(self.bodies)
 
     def next(self) -> Step:
-        return self.steps.pop(0) if self.steps else Step()
+        return self.steps.pop(0) if self.steps else self.choose()
 
 
 @asynccontextmanager
@@ -78,7 +84,9 @@ async def _exchange(
 ) -> bool:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     lines = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
-    body = json.loads(await reader.readexactly(int(lines["content-length"])))
+    sent = await reader.readexactly(int(lines.get("content-length", "0")))
+    body: dict[str, Any] = json.loads(sent) if sent else {}
+    here.heads.append(head)
     here.bodies.append(body)
     here.keys.append(lines.get("authorization", "").removeprefix("bearer "))
     step = here.next()
@@ -91,6 +99,8 @@ async def _exchange(
             here.closed += 1
             return False
         gone.cancel()
+    if step.raw is not None:
+        return await _raw(here, step, step.raw, reader, writer)
     if body.get("stream") and step.status == 200:
         return await _stream(step, writer)
     answer = step.body if step.body is not None else _whole(step)
@@ -102,6 +112,25 @@ async def _exchange(
     )
     await writer.drain()
     return True
+
+
+async def _raw(
+    here: Scripted,
+    step: Step,
+    raw: bytes,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> bool:
+    writer.write(raw)
+    await writer.drain()
+    if step.drip is not None:
+        gone = asyncio.ensure_future(reader.read(1))
+        while not (gone.done() or here.release.is_set()):
+            writer.write(step.drip)
+            await asyncio.wait([gone], timeout=DRIP_S)
+        here.closed += gone.done()
+        gone.cancel()
+    return False
 
 
 def _whole(step: Step) -> bytes:

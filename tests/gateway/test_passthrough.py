@@ -111,6 +111,9 @@ async def test_a_stream_that_is_cut_is_told_as_such(gateway: Gateway, provider: 
         ("/passthrough/open/../admin", "key-of-all", 400, "invalid_request"),
         ("/passthrough/open/%2e%2e/admin", "key-of-all", 400, "invalid_request"),
         ("/passthrough/open/%252e%252e/admin", "key-of-all", 400, "invalid_request"),
+        ("/passthrough/open/..;x=1/admin", "key-of-all", 400, "invalid_request"),
+        ("/%70assthrough/open/models", "key-of-all", 404, "unknown_path"),
+        ("http://open/passthrough/open/models", "key-of-all", 404, "unknown_path"),
         ("/passthrough/dead/models", "key-of-all", 502, "upstream_unreachable"),
     ],
 )
@@ -131,3 +134,64 @@ async def test_a_body_that_is_too_long_stays_here(gateway: Gateway, provider: Sc
     head, _, _ = request(CHAT, b"x" * (1 << 20) + b"y").partition(b"\r\n\r\n")
     assert parsed(await gateway.raw(head + b"\r\n\r\n"))[0] == 413
     assert provider.calls == 0
+
+
+def bodiless(method: str, path: str, more: str = "") -> bytes:
+    return (
+        f"{method} {path} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer key-of-all\r\n{more}"
+        "connection: close, x-hop\r\n\r\n"
+    ).encode()
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "OPTIONS", "REPORT"])
+async def test_a_method_that_could_tell_our_key_is_not_handed_on(
+    gateway: Gateway, provider: Scripted, method: str
+) -> None:
+    status, _, answer = parsed(await gateway.raw(bodiless(method, CHAT)))
+    assert (status, answer["error"]["code"]) == (405, "method_not_allowed")
+    assert provider.calls == 0
+
+
+async def test_an_answer_to_head_is_over_with_its_head(
+    gateway: Gateway, provider: Scripted
+) -> None:
+    provider.steps.append(Step(raw=b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\nx-a: b\r\n\r\n"))
+    answer = await gateway.raw(bodiless("HEAD", "/passthrough/open/models"))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\nx-a: b\r\n")
+    assert answer.endswith(b"\r\n\r\n")
+    assert (await gateway.record()).outcome == "ok"
+
+
+async def test_headers_of_one_hop_and_our_own_stay_here(
+    gateway: Gateway, provider: Scripted
+) -> None:
+    more = "x-hop: 1\r\nx-tidegate-conversation: c\r\nx-other: 2\r\n"
+    provider.steps.append(
+        Step(
+            raw=b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: x-hop\r\nx-hop: 1\r\n"
+            b"alt-svc: h3\r\nx-tidegate-target: another\r\nx-other: 2\r\n\r\n{}"
+        )
+    )
+    _, head, _ = parsed(await gateway.raw(bodiless("GET", "/passthrough/open/models", more)))
+    for seen in (provider.heads[0].lower(), head.decode()):
+        assert "x-other: 2" in seen
+        assert "x-hop:" not in seen
+        assert "alt-svc" not in seen
+    assert "x-tidegate" not in provider.heads[0].lower()
+    assert head.count(b"x-tidegate-target") == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "got"),
+    [
+        ("/passthrough/open", "/v1/"),
+        ("/passthrough/open?a=/b/../c", "/v1/?a=/b/../c"),
+        ("/passthrough/open/x%20y?q=%2F", "/v1/x%20y?q=%2F"),
+        ("/passthrough/open//other/x", "/v1//other/x"),
+    ],
+)
+async def test_path_and_query_arrive_as_they_were_sent(
+    gateway: Gateway, provider: Scripted, sent: str, got: str
+) -> None:
+    await gateway.raw(bodiless("GET", sent))
+    assert provider.heads[0].startswith(f"GET {got} HTTP/1.1")

@@ -14,7 +14,14 @@ from urllib.parse import unquote
 
 import msgspec
 
-from tidegate.errors import BadRequest, Forbidden, TidegateError, UnknownPath, UpstreamError
+from tidegate.errors import (
+    BadRequest,
+    Forbidden,
+    TidegateError,
+    UnknownPath,
+    UpstreamError,
+    WrongMethod,
+)
 from tidegate.formats.format import Watch
 from tidegate.formats.heard import HEARD
 from tidegate.gateway.exchange import CallerGone, Ending, Exchange, Header
@@ -32,9 +39,13 @@ _KEPT_BACK = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
     b"transfer-encoding", b"upgrade", b"content-length", b"set-cookie", b"host", b"expect",
     b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"accept-encoding",
-    b"content-encoding", b"x-request-id",
+    b"content-encoding", b"x-request-id", b"proxy-connection", b"http2-settings", b"alt-svc",
 })  # fmt: skip
 """Headers that are one hop's own, that are a secret, or that we write ourselves."""
+
+_OURS = b"x-tidegate-"
+_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"})
+"""No other: the answer to TRACE would tell our key."""
 
 
 class Door(Protocol):
@@ -66,7 +77,7 @@ class Doors:
 
         Raises: `UnknownPath`, `Forbidden`.
         """
-        name = unquote(path[len(PREFIX) :].partition("/")[0].partition("?")[0])
+        name = unquote(path[len(PREFIX) :].partition("?")[0].partition("/")[0])
         door = self.open.get(name)
         if door is None:
             raise UnknownPath(
@@ -91,22 +102,26 @@ async def pass_through(
     record = exchange.record
     name, door = doors.find(caller, exchange.target)
     record.alias, record.provider, record.target = PREFIX[1:] + name, name, name
-    path = "/" + exchange.target[len(PREFIX) :].partition("/")[2]
+    if exchange.method not in _METHODS:
+        raise WrongMethod(f"{exchange.method.decode('latin-1')} is not handed on.")
+    plain, mark, query = exchange.target[len(PREFIX) :].partition("?")
+    path = "/" + plain.partition("/")[2]
     _check_path(path)
+    path += mark + query
     exchange.watched = True
     if exchange.gone:
         raise CallerGone
     response = await door.pass_through(
         exchange.method.decode("latin-1"),
         path,
-        [pair for pair in exchange.headers if pair[0] not in _KEPT_BACK],
+        _passed_on(exchange.headers),
         body,
         timeouts=doors.timeouts,
         deadline=exchange.deadline,
     )
     facts = Facts()
     try:
-        headers = [pair for pair in response.headers if pair[0] not in _KEPT_BACK]
+        headers = _passed_on(response.headers)
         headers.append((b"x-tidegate-target", name.encode("ascii", "replace")))
         kind = (response.header(b"content-type") or b"").lower()
         wire = _wire(path)
@@ -133,9 +148,16 @@ async def pass_through(
         response.close()
 
 
+def _passed_on(headers: list[Header]) -> list[Header]:
+    """The headers that go on. Those that `connection` names are one hop's own as well."""
+    named = b",".join(value for name, value in headers if name == b"connection")
+    kept_back = _KEPT_BACK | {name.strip().lower() for name in named.split(b",")}
+    return [pair for pair in headers if pair[0] not in kept_back and not pair[0].startswith(_OURS)]
+
+
 def _check_path(path: str) -> None:
-    steps = unquote(unquote(path.partition("?")[0])).replace("\\", "/").split("/")
-    if ".." in steps or "." in steps:
+    steps = unquote(unquote(path)).replace("\\", "/").split("/")
+    if any(step.partition(";")[0] in ("..", ".") for step in steps):  # `..;` is one for some
         raise BadRequest("The path may not hold steps of dots.")
 
 

@@ -142,7 +142,12 @@ class Pool:
             sent_at = loop.time()
         while True:
             response = Response(
-                connection, loop, idle_s=timeouts.idle_s, deadline=deadline, decodes=decodes
+                connection,
+                loop,
+                idle_s=timeouts.idle_s,
+                deadline=deadline,
+                decodes=decodes,
+                bodiless=method == "HEAD",
             )
             limit = min(sent_at + timeouts.first_byte_s, deadline)
             connection.send(head, body, response, limit)
@@ -199,7 +204,9 @@ class Pool:
         decodes = b"accept-encoding:" in headers.lower()
         identity = "" if decodes else "accept-encoding: identity\r\n"
         start = f"{method} {target} HTTP/1.1\r\nhost: {self._base.authority}\r\n{identity}".encode()
-        if len(self._starts) < self._max_starts:
+        if self._max_starts:
+            if len(self._starts) >= self._max_starts:
+                self._starts.clear()  # so that odd ones cannot keep the usual ones out for good
             self._starts[method, path, headers] = start + headers, decodes
         return start + headers, decodes
 

@@ -47,6 +47,7 @@ class Response:
 
     __slots__ = (
         "_awaiting_head",
+        "_bodiless",
         "_buffered_bytes",
         "_chunks",
         "_connection",
@@ -80,7 +81,9 @@ class Response:
         idle_s: float,
         deadline: float,
         decodes: bool,
+        bodiless: bool = False,
     ) -> None:
+        """`bodiless` is an answer to HEAD, which is over with its head."""
         self.status = 0
         self.headers = []
         # What the reader waits for, and how long.
@@ -95,6 +98,7 @@ class Response:
         self._chunks: list[bytes] = []
         self._buffered_bytes = 0
         self.decodes = decodes
+        self._bodiless = bodiless
         # Where the exchange stands.
         self._connection: Line | None = connection
         self.parser: HttpResponseParser | None = None
@@ -292,6 +296,9 @@ class Response:
         self.until_eof = length is None and encoding is None and not without_body
         # No body may follow, but one is announced: who knows what is going to come.
         self.reusable = not (without_body and (encoding or (length or b"0") != b"0"))
+        # The parser does not know what was asked, so it cannot go on from here.
+        self.complete = self._bodiless
+        self.reusable = self.reusable and not self._bodiless
 
     def on_body(self, chunk: bytes) -> None:
         """Keep a piece of the body."""
