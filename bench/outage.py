@@ -41,8 +41,8 @@ RECOVERY_LIMIT_S = 60.0
 AFTERWARDS_S = 2.0
 CONTROL_TIMEOUT_S = 10.0
 
-FAULTS = {"refused": None, "hang": "hang", "503": "status=503"}
-"""Ways to die: the process ends, or it says nothing, or no, as the simulated provider is told."""
+FAULTS = {"refused": None, "hang": "hang", "503": "status=503; ttft=0ms"}
+"""Ways to die: the process ends, or it says nothing, or no at once, as it is told."""
 ALIASES = {"fallback": ALIAS, "alone": "alone", "no breaker": "unbroken"}
 MEDIANS = (
     "outage_p99_over_healthy_ms",
@@ -52,6 +52,7 @@ MEDIANS = (
     "recovered_after_s",
     "calls_per_request",
     "calls_per_caller_of_it",
+    "sent_late_p99_ms",
 )
 
 

@@ -88,6 +88,9 @@ def judged(asked: Sequence[Asked], seen: Sequence[Try], moments: Moments, dead: 
         "normal_after_s": normal_after_s(asked, ABNORMAL * told["healthy"]["p99_ms"], opened_s),
         "recovered_after_s": back_s - restored_s,
         **_calls(there, moments),
+        "sent_late_p99_ms": percentiles([_late_ms(each) for each in asked if _sent(each)], (99,))[
+            0
+        ],
         "first_error": next((each.failure for each in asked if each.failure), None),
     }
 
@@ -158,6 +161,15 @@ def _calls(there: Sequence[Try], moments: Moments) -> Figures:
         "calls_per_request": len(called) / len(requests) if requests else math.nan,
         "calls_per_caller_of_it": len(called) / len(set(called)) if called else 0.0,
     }
+
+
+def _sent(asked: Asked) -> bool:
+    return not math.isnan(asked.sent_s)
+
+
+def _late_ms(asked: Asked) -> float:
+    """By how much our own caller missed the clock."""
+    return (asked.sent_s - asked.due_s) * 1e3
 
 
 def _came(asked: Asked) -> bool:

@@ -201,35 +201,57 @@ def _soak(rows: list[Row]) -> Table:
     return table
 
 
-def _outage(rows: list[Row]) -> Table:
-    table = _table(
-        "A provider dies under 200 streams/s: first tokens by when a request was due, medians",
+def _outage(rows: list[Row]) -> Group:
+    seen = _table(
+        "A provider dies under 200 streams/s: first tokens in ms by phase, medians of the rounds",
         "died|alias",
-        "requests|errors|told p99 ms|healthy p50|p99|until open p99|open p50|p99|failed after s|"
-        "opened after s|normal after s|back after s|calls/req|others",
+        "requests|errors|told p99|healthy p50|p99|breaking p99|open p50|open p99|recovered p99",
+    )
+    done = _table(
+        "The same: seconds from the death to the first failure, then on to the breaker's opening, "
+        "then to a normal p99",
+        "died|alias",
+        "failed|opened|normal|back after recovery|calls/request|calls/caller of it|"
+        "sent late p99 ms|others",
     )
     for row in rows:
         phases = row["phases"]
-        healthy, breaking, opened = (phases[one] for one in ("healthy", "breaking", "open"))
-        table.add_row(
+        seen.add_row(
             row["fault"],
             row["alias"],
             f"{row['requests']:,}",
             f"{row['errors']:,}",
-            _or_dash(opened["error_p99_ms"], ".0f"),
-            _or_dash(healthy["p50_ms"], ".0f"),
-            _or_dash(healthy["p99_ms"], ".0f"),
-            _or_dash(breaking["p99_ms"], ".0f"),
-            _or_dash(opened["p50_ms"], ".0f"),
-            _or_dash(opened["p99_ms"], ".0f"),
-            _or_dash(row["failure_after_s"]["median"], ".2f"),
-            _or_dash(row["opened_after_failure_s"]["median"], ".3f"),
-            _or_dash(row["normal_after_s"]["median"], ".2f"),
-            _or_dash(row["recovered_after_s"]["median"], ".1f"),
-            f"{row['calls_per_request']['median']:.3f}",
+            _or_dash(phases["open"]["error_p99_ms"], ".0f"),
+            *(
+                _or_dash(phases[phase][figure], ".0f")
+                for phase, figure in (
+                    ("healthy", "p50_ms"),
+                    ("healthy", "p99_ms"),
+                    ("breaking", "p99_ms"),
+                    ("open", "p50_ms"),
+                    ("open", "p99_ms"),
+                    ("recovered", "p99_ms"),
+                )
+            ),
+        )
+        done.add_row(
+            row["fault"],
+            row["alias"],
+            *(
+                _or_dash(row[figure]["median"], how)
+                for figure, how in (
+                    ("failure_after_s", ".2f"),
+                    ("opened_after_failure_s", "+.3f"),
+                    ("normal_after_s", "+.2f"),
+                    ("recovered_after_s", ".1f"),
+                    ("calls_per_request", ".3f"),
+                    ("calls_per_caller_of_it", ".3f"),
+                    ("sent_late_p99_ms", ".1f"),
+                )
+            ),
             f"{row['noise']:.0%}",
         )
-    return table
+    return Group(seen, done)
 
 
 def _translate(rows: list[Row]) -> Group:

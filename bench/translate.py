@@ -45,10 +45,11 @@ TIMED_CHUNKS = CHUNKS - 2 * FIRST_CHUNKS
 SAME_FORMAT, TRANSLATED = "same", "translated"
 ALIASES = {SAME_FORMAT: ALIAS, TRANSLATED: "translated"}
 CONNECTIONS = 16
-PAIRS, QUICK_PAIRS = 6, 2
-RUN_S, QUICK_RUN_S = 4, 2
+PAIRS, QUICK_PAIRS = 12, 6
+RUN_S, QUICK_RUN_S = 2, 1
+WAVE_PAIRS, QUICK_WAVE_PAIRS = 5, 3
 STREAMS, QUICK_STREAMS = 400, 200
-TOKENS, QUICK_TOKENS = 300, 150
+TOKENS, QUICK_TOKENS = 200, 100
 GAP_MS, TTFT_MS = 25, 100
 
 
@@ -163,9 +164,11 @@ def _through(options: Options) -> dict[str, Any]:
         return sum(len(stream.arrivals_s) for stream in wave.streams)
 
     with streaming_mock(options, ttft_ms=0, gap_ms=0, length=WHOLE_TOKENS) as fast:
-        request_us, loud = _by_turns(options, fast, "requests", requests)
+        pairs = QUICK_PAIRS if options.quick else PAIRS
+        request_us, loud = _by_turns(options, fast, "requests", pairs, requests)
     with streaming_mock(options, ttft_ms=TTFT_MS, gap_ms=GAP_MS, length=tokens) as paced:
-        chunk_us, louder = _by_turns(options, paced, "chunks", chunks)
+        pairs = QUICK_WAVE_PAIRS if options.quick else WAVE_PAIRS
+        chunk_us, louder = _by_turns(options, paced, "chunks", pairs, chunks)
     return {
         "name": SUBJECT,
         "where": "gateway",
@@ -181,7 +184,7 @@ def _through(options: Options) -> dict[str, Any]:
 
 
 def _by_turns(
-    options: Options, mock: Target, what: str, play: Callable[[Target], int]
+    options: Options, mock: Target, what: str, pairs: int, play: Callable[[Target], int]
 ) -> tuple[dict[str, list[float]], float]:
     """CPU µs of the gateway for each of what `play` counts, by alias; and the noise meanwhile."""
     spent: dict[str, list[float]] = {SAME_FORMAT: [], TRANSLATED: []}
@@ -190,7 +193,7 @@ def _by_turns(
         aliases = {name: replace(gateway, model=alias) for name, alias in ALIASES.items()}
         for target in aliases.values():
             play(target)  # to warm up
-        for number, same_first in enumerate(pair_order(QUICK_PAIRS if options.quick else PAIRS)):
+        for number, same_first in enumerate(pair_order(pairs)):
             for name in (SAME_FORMAT, TRANSLATED) if same_first else (TRANSLATED, SAME_FORMAT):
                 options.say(f"{what} through a gateway, pair {number + 1}, {name}")
                 before_s = gateway.server.cpu_s()
