@@ -55,6 +55,7 @@ class Response:
         "_idle_error",
         "_idle_s",
         "_interim",
+        "_limit",
         "_loop",
         "_wait_until",
         "_waiter",
@@ -92,6 +93,7 @@ class Response:
         self._awaiting_head = True
         self._idle_s = idle_s
         self._idle_error: type[errors.UpstreamTimeout] = errors.IdleTimeout
+        self._limit = math.inf
         self._deadline = deadline
         self._wait_until = math.inf
         # The body so far.
@@ -123,12 +125,19 @@ class Response:
         """Bound each wait of `read` from now on, and say what to raise when it is over."""
         self._idle_s = seconds
         self._idle_error = error
+        self._limit = math.inf
+
+    def set_limit(self, until: float) -> None:
+        """Bound all that is read until the next `set_idle`, however much comes meanwhile."""
+        self._idle_s = math.inf
+        self._limit = until
 
     async def read(self) -> bytes:
         """The next bytes of the body, all that are here; b"" at the clean end.
 
         Raises:
             IdleTimeout: Nothing came for the idle time.
+            FirstTokenTimeout: The time of `set_limit` is over.
             DeadlineExceeded: The total time is over.
             UpstreamCut: The body ended before its end, or the response was closed.
             UpstreamProtocol: What came is not HTTP.
@@ -139,7 +148,7 @@ class Response:
             connection = self._connection
             if self.error is not None or connection is None:
                 raise self.error or _closed()
-            self._wait_until = min(self._loop.time() + self._idle_s, self._deadline)
+            self._wait_until = min(self._loop.time() + self._idle_s, self._limit, self._deadline)
             connection.watch(self._wait_until)
             self._waiter = self._loop.create_future()
             try:
@@ -215,7 +224,7 @@ class Response:
 
     def due(self) -> float:
         """When the timer has to end this exchange, as far as is known now."""
-        return self._deadline if self._waiter is None else self._wait_until
+        return min(self._limit, self._deadline) if self._waiter is None else self._wait_until
 
     def overdue(self, now: float) -> errors.UpstreamTimeout:
         """What to raise when it is."""
@@ -223,6 +232,8 @@ class Response:
             return errors.DeadlineExceeded("The total time for the request is over.")
         if self._awaiting_head:
             return errors.FirstTokenTimeout("The upstream did not begin to answer in time.")
+        if now + TIMER_SLACK_S >= self._limit:
+            return errors.FirstTokenTimeout("The provider sent no first token in time.")
         return self._idle_error("The upstream stopped sending in the middle of its answer.")
 
     def too_full(self) -> bool:

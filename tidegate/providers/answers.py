@@ -196,6 +196,7 @@ class PassedBody(UpstreamAnswer):
         body = await self._response.read_all(ANSWER_LIMIT_BYTES)
         self._done = True
         self.facts.chunks = 1
+        _check_text(body)
         self._heard.learn(self.facts, body)
         self.facts.content = True
         return body
@@ -221,6 +222,14 @@ class TranslatedBody(UpstreamAnswer):
         reply = self._spoken.read_reply(body)
         note_reply(self.facts, reply)
         return self._heard.write_reply(reply, self._ask.model, self._ask)
+
+
+def _check_text(body: bytes) -> None:
+    """Refuse what no JSON is made of: what nobody looks at in an answer is not decoded."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise UpstreamMalformed("The provider's answer is not UTF-8.") from error
 
 
 def translated(

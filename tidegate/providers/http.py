@@ -23,7 +23,8 @@ from tidegate.providers.replicas import Replica, Replicas
 from tidegate.types import Answer, Call, Choice, Facts
 from tidegate.types import Timeouts as Deadlines
 
-ERROR_LIMIT_BYTES = 64 << 10
+ERROR_LIMIT_BYTES, ERROR_WAIT_S = 64 << 10, 2.0
+"""How much is read of what an error says, and how long that is waited for."""
 KEEPER_WAIT_S = 5.0
 """How long the first requests wait for a first credential at most."""
 CONTENT_TYPE = b"content-type"
@@ -78,8 +79,7 @@ class HttpProvider:
 
         Raises: `UpstreamError`, `BadRequest` when the call cannot be said.
         """
-        if self._keeper is not None:
-            await self._keeper.ready(KEEPER_WAIT_S)
+        await self._ready(deadline)
         began_s = self._time()
         account = self.accounts.pick(began_s)
         request = self._dialect.request(choice, call, account.credential)
@@ -116,7 +116,8 @@ class HttpProvider:
             self._ended(replica, head_s, error)
             if self._several and error.elsewhere:
                 error.place = replica
-                error.spare = error.spare or self.replicas.spare(self._time(), replica)
+                if not isinstance(error, UpstreamDenied):  # the others know the account as well
+                    error.spare = error.spare or self.replicas.spare(self._time(), replica)
             raise
         except BaseException:
             self._ended(replica, None, None)
@@ -138,6 +139,7 @@ class HttpProvider:
 
         Raises: `UpstreamError`.
         """
+        await self._ready(deadline)
         now_s = self._time()
         account = self.accounts.pick(now_s)
         own: bytes = self._dialect.signature(account.credential, method, path, body)
@@ -169,6 +171,11 @@ class HttpProvider:
             await self._keeper.close()
         await self.replicas.close()
 
+    async def _ready(self, deadline: float) -> None:
+        """Wait for a first credential, if there is one to come."""
+        if self._keeper is not None:
+            await self._keeper.ready(min(KEEPER_WAIT_S, deadline - self._time()))
+
     async def _judge(self, response: Response, account: Account) -> None:
         """Learn from the head of an answer. Raises: the `UpstreamError` that it stands for."""
         now_s = self._time()
@@ -177,7 +184,7 @@ class HttpProvider:
         if response.status == GOOD:
             self.accounts.ended(account, None, now_s)
             return
-        body = await response.read_all(ERROR_LIMIT_BYTES)
+        body = await _told(response, now_s + ERROR_WAIT_S)
         error = self._dialect.refusal(response.status, body)
         error.retry_after_s = retry_after_s(response, error.retry_after_s)
         self.accounts.ended(account, error, now_s)
@@ -187,6 +194,20 @@ class HttpProvider:
 
     def _ended(self, replica: Replica, head_s: float | None, error: UpstreamError | None) -> None:
         self.replicas.ended(replica, error, head_s, self._time())
+
+
+async def _told(response: Response, until: float) -> bytes:
+    """What an error says, as far as it comes: its status is known, and is never lost for more."""
+    parts: list[bytes] = []
+    size_bytes = 0
+    response.set_limit(until)
+    try:
+        while size_bytes < ERROR_LIMIT_BYTES and (part := await response.read()):
+            parts.append(part)
+            size_bytes += len(part)
+    except UpstreamError:
+        pass
+    return b"".join(parts)[:ERROR_LIMIT_BYTES]
 
 
 def _facts(response: Response) -> Facts:
