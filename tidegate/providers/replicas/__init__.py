@@ -98,9 +98,13 @@ class Replicas:
         return usable[0] if len(usable) == 1 else self._choose(usable, call, now_s, draw)
 
     def spare(self, now_s: float, but: Replica | None = None) -> bool:
-        """Whether another one than `but` could take a request at once."""
+        """Whether another one than `but` could take a request at once.
+
+        One that has just failed as well is none, or the failure of all would seem to be each
+        one's own.
+        """
         return self._only is None and any(
-            each is not but and each.usable(now_s) for each in self.all
+            each is not but and not each.failures and each.usable(now_s) for each in self.all
         )
 
     def ended(
