@@ -176,7 +176,7 @@ def _watched(config: Config, wards: Wards) -> Callable[[Choice], Health]:
     settings = {name: _health(alias) for name, alias in config.models.items()}
 
     def of(choice: Choice) -> Health:
-        return wards.of(choice.name, settings[choice.target.alias])
+        return wards.of(choice.target.name, settings[choice.target.alias])
 
     return of
 
