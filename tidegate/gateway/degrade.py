@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tidegate.errors import TidegateError, Unsupported, UpstreamRefused
-from tidegate.formats.estimate import input_tokens
+from tidegate.errors import BadRequest, TidegateError, Unsupported, UpstreamRefused
+from tidegate.formats.format import Heard
 from tidegate.formats.heard import HEARD
 from tidegate.formats.messages import counting
-from tidegate.formats.words import Began, Finished, Reply, Said, Text, TextDelta, Used
+from tidegate.formats.words import Ask, Began, Finished, Reply, Said, Text, TextDelta, Used
+from tidegate.gateway.delivered import asked
 from tidegate.gateway.exchange import JSON, Ending, Exchange
 from tidegate.types import Call, Plan, Usage
 
@@ -24,9 +25,8 @@ def degraded(exchange: Exchange, call: Call, plan: Plan, error: TidegateError) -
         return None
     if call.wire == "count_tokens":
         exchange.record.degraded = "estimated"
-        tokens = input_tokens(counting.read_ask(call.body))
         headers = [(b"x-tidegate-degraded", b"estimated"), JSON]
-        return Ending(200, headers, counting.write_count(tokens))
+        return Ending(200, headers, counting.write_count(asked(call)))
     if text is None or call.wire == "embeddings" or isinstance(error, Unsupported):
         return None
     record, heard = exchange.record, HEARD[call.wire]
@@ -43,7 +43,7 @@ def degraded(exchange: Exchange, call: Call, plan: Plan, error: TidegateError) -
             created=created,
         )
         return Ending(200, [*headers, JSON], heard.write_reply(reply, call.model))
-    writer = heard.writer(heard.read_ask(call.body))
+    writer = heard.writer(_ask(call, heard))
     said = writer.write(
         [
             Began(identity, call.model, created),
@@ -55,3 +55,10 @@ def degraded(exchange: Exchange, call: Call, plan: Plan, error: TidegateError) -
     events = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
     exchange.start(200, [*headers, *events])
     return Ending(200, [], said + writer.end())
+
+
+def _ask(call: Call, heard: Heard) -> Ask:
+    try:
+        return heard.read_ask(call.body)
+    except BadRequest:  # only the provider's own format could say what was asked
+        return Ask(model=call.model, turns=())

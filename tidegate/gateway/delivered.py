@@ -8,7 +8,7 @@ request's is.
 
 from __future__ import annotations
 
-from tidegate.errors import TidegateError
+from tidegate.errors import TidegateError, UpstreamError
 from tidegate.formats.estimate import input_tokens
 from tidegate.formats.heard import HEARD
 from tidegate.formats.words import Ask, Turn
@@ -26,16 +26,24 @@ def delivered(call: Call, facts: Facts, first: bytes) -> Usage | None:
     """
     if not facts.content or call.wire in ("embeddings", "count_tokens"):
         return None
+    return Usage(input=asked(call), output=facts.chunks if call.stream else _whole(call, first))
+
+
+def asked(call: Call) -> int:
+    """About how many tokens the request was."""
     try:
-        asked = input_tokens(HEARD[call.wire].read_ask(call.body))
-    except TidegateError:  # only its own format could read it
-        asked = len(str(call.body)) // BODY_BYTES_PER_TOKEN
-    return Usage(input=asked, output=facts.chunks if call.stream else _whole(call, first))
+        return input_tokens(HEARD[call.wire].read_ask(call.body))
+    except (TidegateError, RecursionError):  # only its own format could read it
+        return len(str(call.body)) // BODY_BYTES_PER_TOKEN
 
 
 def _whole(call: Call, body: bytes) -> int:
     spoken = READABLE.get(call.wire)
     if spoken is None:
         return len(body) // BODY_BYTES_PER_TOKEN
-    turns = tuple(Turn("assistant", said.parts) for said in spoken.read_reply(body).choices)
+    try:
+        reply = spoken.read_reply(body)
+    except UpstreamError:  # what passes unchanged may hold more than we can read
+        return len(body) // BODY_BYTES_PER_TOKEN
+    turns = tuple(Turn("assistant", said.parts) for said in reply.choices)
     return input_tokens(Ask(model="", turns=turns)) - input_tokens(EMPTY_REQUEST)
