@@ -184,6 +184,13 @@ class Answer(Protocol):
         """Let the next reads wait `wait_s` seconds at most for bytes."""
         ...
 
+    def set_limit(self, until: float) -> None:
+        """Let the next reads, until `set_idle`, last until the loop time `until` at most.
+
+        Then they raise `FirstTokenTimeout`, even if bytes come that are no content.
+        """
+        ...
+
     def close(self, error: UpstreamError | None = None) -> None:
         """Free the connection; one with an unread rest is closed, which cancels the upstream.
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct, structs
 
 from tidegate.conversations.thread import Thread
 from tidegate.errors import (
+    BadRequest,
     ContentFiltered,
     ContextOverflow,
-    FirstTokenTimeout,
-    IdleTimeout,
     NoTarget,
+    TidegateError,
     UpstreamError,
     UpstreamMalformed,
 )
@@ -44,13 +45,14 @@ RESPONSE_ECHOES = 4
 class Begun(Struct, frozen=True):
     """An answer that has begun: whose it is, how to read on, and what it has sent so far.
 
-    `trial` is told how the answer ends, by whoever reads it.
+    `trial` is told how the answer ends, by whoever reads it; `tried` is what the record says of it.
     """
 
     choice: Choice
     upstream: Answer
     first: bytes
     trial: Trial
+    tried: Attempt
 
 
 class Provider(Protocol):
@@ -62,7 +64,10 @@ class Provider(Protocol):
     """The callers' formats that it speaks itself."""
 
     async def open(self, choice: Choice, call: Call, deadline: float) -> Answer:
-        """An answer that has begun. Raises: `UpstreamError`."""
+        """An answer that has begun.
+
+        Raises: `UpstreamError`, `BadRequest` when the call cannot be said to this one.
+        """
         ...
 
     async def close(self) -> None:
@@ -101,9 +106,11 @@ async def attempt(
 
     `thread` is what a call of the Responses format goes on with.
 
-    Raises: the last tried target's `UpstreamError`; `NoTarget` when every target rests.
+    Raises: the last tried target's `UpstreamError`; `NoTarget` when every target rests;
+    `BadRequest` when the call can be said to none.
     """
-    exchange.record.gateway_ms = exchange.elapsed_ms()
+    record = exchange.record
+    record.gateway_ms = exchange.elapsed_ms()
     course = _Course(plan, call, thread)
     while (choice := course.choice) is not None:
         health = field.health(choice)
@@ -112,11 +119,17 @@ async def attempt(
             course.skip(exchange, choice, health.breaker.retry_in_s(field.loop_time()))
             continue
         try:
-            return await _try(field, exchange, course, trial)
+            begun = await _try(field, exchange, course, trial)
+        except BadRequest as error:
+            course.pass_over(error)
+            continue
         except UpstreamError as error:
             settings = field.retry[choice.target.alias]
             now_s = field.loop_time()
             pause_s = course.after(error, health, settings, now_s, exchange.deadline)
+        else:
+            begun.tried.outcome, record.ttft_ms = "ok", exchange.elapsed_ms()
+            return begun
         if pause_s > 0.0:
             await asyncio.sleep(pause_s)
     raise course.failure()
@@ -136,7 +149,7 @@ class _Course:
         self._turns_taken: set[type[UpstreamError]] = set()
         self._trims = 0
         self._repairs = 0
-        self._error: UpstreamError | None = None
+        self._error: UpstreamError | BadRequest | None = None
         self._rests_s: list[float] = []
 
     @property
@@ -165,6 +178,11 @@ class _Course:
         now_ms = exchange.elapsed_ms()
         exchange.record.attempts.append(Attempt(choice.name, "skipped_breaker_open", now_ms, 0.0))
         self._rests_s.append(rests_s)
+        self._next()
+
+    def pass_over(self, error: BadRequest) -> None:
+        """Go on from a target whose format cannot say the call: another one's may."""
+        self._error = self._error or error
         self._next()
 
     def after(
@@ -204,9 +222,10 @@ class _Course:
             self._left = []
         return 0.0
 
-    def failure(self) -> UpstreamError | NoTarget:
+    def failure(self) -> UpstreamError | BadRequest | NoTarget:
         """What to tell when nothing is left."""
-        if self._error is not None:
+        unsaid = isinstance(self._error, BadRequest) and self._rests_s  # one that rests may say it
+        if self._error is not None and not unsaid:
             return self._error
         return NoTarget(
             "Every target of this model is resting after failures.",
@@ -255,11 +274,11 @@ class _Course:
 
 
 async def _try(field: Field, exchange: Exchange, course: _Course, trial: Trial) -> Begun:
-    """One try, or two at once where the terms allow it. Raises: `UpstreamError`."""
+    """One try, or two at once where the terms allow it. Raises: `UpstreamError`, `BadRequest`."""
     choice = course.choice
     assert choice is not None  # noqa: S101 - somebody is tried
     if course.terms.hedged and course.second is not None:
-        wait_s = field.health(choice).hedge_after_s()
+        wait_s = field.health(choice).hedge_after_s(whole=not course.call.stream)
         if wait_s is not None:
             return await _race(
                 field, exchange, course, (choice, course.second), trial, wait_s=wait_s
@@ -279,30 +298,45 @@ async def _race(
     """Ask the first of `choices`, and the second too when no content has come after `wait_s`.
 
     The first to have content answers, the other one is cancelled.
-    Raises: the `UpstreamError` of the first.
+    Raises: the error of the first.
     """
     choice, second = choices
-    trials = [trial]
-    tasks = [asyncio.ensure_future(_begin(field, exchange, course, choice, trial))]
-    won: asyncio.Task[Begun] | None = None
+    first = asyncio.ensure_future(_begin(field, exchange, course, choice, trial))
+    tries = {first: trial}
+    kept: asyncio.Task[Begun] | None = None
     try:
-        await asyncio.wait(tasks, timeout=wait_s)
-        late = None if tasks[0].done() else _hedge(field, choice, second)
+        await asyncio.wait(tries, timeout=wait_s)
+        late = None if first.done() else _hedge(field, choice, second)
         if late is not None:
-            trials.append(late)
             hedged = _begin(field, exchange, course, second, late, hedge=True)
-            tasks.append(asyncio.ensure_future(hedged))
-        running = set(tasks)
+            tries[asyncio.ensure_future(hedged)] = late
+        running, won = set(tries), None
         while running and won is None:
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            won = next((task for task in tasks if task in done and not task.exception()), None)
-        return (won or tasks[0]).result()
+            won = next((task for task in tries if task in done and not task.exception()), None)
+        for task in running:
+            tries[task].outrun(field.loop_time(), whole=not course.call.stream)
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        kept = won
+        return (won or first).result()
     finally:
-        for task, each in zip(tasks, trials, strict=True):
-            if task is not won:
-                if won is not None:
-                    each.outrun(field.loop_time())
-                await _abandon(task)
+        # However this ends: a caller may leave while the loser lets go, and a drain may begin.
+        for task, each in tries.items():
+            if task is not kept:
+                task.cancel()
+                task.add_done_callback(partial(_let_go, each))
+        running = [task for task in tries if not task.done()]
+        if running:
+            await asyncio.wait(running)
+
+
+def _let_go(trial: Trial, task: asyncio.Task[Begun]) -> None:
+    """End a try that is not the answer, also one that has just begun to be one."""
+    trial.cancelled()
+    if not task.cancelled() and task.exception() is None:
+        task.result().upstream.close()
 
 
 def _hedge(field: Field, choice: Choice, second: Choice) -> Trial | None:
@@ -317,14 +351,6 @@ def _hedge(field: Field, choice: Choice, second: Choice) -> Trial | None:
     return trial
 
 
-async def _abandon(task: asyncio.Task[Begun]) -> None:
-    """End a try that is not the answer, also one that has just begun to be one."""
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled() and task.exception() is None:
-        task.result().upstream.close()
-
-
 async def _begin(
     field: Field,
     exchange: Exchange,
@@ -336,26 +362,28 @@ async def _begin(
 ) -> Begun:
     """Ask one target and wait for its first content: the commit point.
 
-    Raises: `UpstreamError`; the upstream is closed then.
+    Raises: `UpstreamError`, `BadRequest`; the upstream is closed then.
     """
     tried = Attempt(choice.name, "cancelled", exchange.elapsed_ms(), 0.0, hedge=hedge)
     exchange.record.attempts.append(tried)
     try:
         upstream, first = await _open(field, exchange, course, choice, trial)
-    except UpstreamError as error:
+    except TidegateError as error:
         tried.outcome, tried.detail = error.code, _detail(error)
-        trial.failed(error, field.loop_time())
+        if isinstance(error, Malformed):  # it did answer; what was asked may be past answering
+            trial.succeeded()
+        else:
+            trial.failed(error, field.loop_time())
         raise
     except BaseException:
         trial.cancelled()
         raise
     finally:
         tried.duration_ms = exchange.elapsed_ms() - tried.started_ms
-    tried.outcome = "ok"
-    return Begun(choice, upstream, first, trial)
+    return Begun(choice, upstream, first, trial, tried)
 
 
-def _detail(error: UpstreamError) -> str:
+def _detail(error: TidegateError) -> str:
     """What the operator is told: also the notes on the cause, which no caller sees."""
     return "; ".join([error.message, *getattr(error, "__notes__", ())])[:DETAIL_CHARACTERS]
 
@@ -372,28 +400,23 @@ async def _open(
     echoes = RESPONSE_ECHOES if call.wire == "responses" else 0
     held_bytes = course.terms.held_bytes + echoes * exchange.record.request_bytes
     try:
+        if call.stream:
+            upstream.set_limit(first_token_by)
         while not facts.content:
-            if call.stream:
-                upstream.set_idle(max(0.0, first_token_by - time()))
             data = await upstream.read()
             held += data
             if not facts.content and (not data or len(held) > held_bytes):
                 raise UpstreamMalformed("The provider's answer holds no content.")  # noqa: TRY301
-        if facts.finish_reason == "content_filter" and course.terms.on_filter:
-            raise ContentFiltered("The provider's content filter stopped the answer.")  # noqa: TRY301
         upstream.set_idle(timeouts.idle_s)
+        trial.answered(time(), whole=not call.stream)
         if course.checks and (not call.stream or course.terms.hold):
             held = await verify(call, upstream, held)
-    except IdleTimeout as error:
-        failure = FirstTokenTimeout("The provider sent no first token in time.")
-        upstream.close(failure)
-        raise failure from error
+        if facts.finish_reason == "content_filter" and course.terms.on_filter:
+            raise ContentFiltered("The provider's content filter stopped the answer.")  # noqa: TRY301
     except UpstreamError as error:
-        upstream.close(error)
+        upstream.close(None if isinstance(error, Malformed) else error)
         raise
     except BaseException:
         upstream.close()
         raise
-    exchange.record.ttft_ms = exchange.elapsed_ms()
-    trial.answered(time(), whole=not call.stream)
     return upstream, held

@@ -187,10 +187,13 @@ class Health:
             self.hedges += 1
         return trial
 
-    def hedge_after_s(self) -> float | None:
-        """Seconds without a first token after which a second target may be asked; None: never."""
+    def hedge_after_s(self, *, whole: bool = False) -> float | None:
+        """Seconds without a first token after which a second target may be asked; None: never.
+
+        An answer that comes `whole` takes longer than any first token, which says nothing.
+        """
         hedge = self._settings.hedge
-        if hedge is None:
+        if hedge is None or (whole and hedge.after_s is None):
             return None
         latencies = self.latencies
         if latencies.count >= self._hedge_anew:
@@ -280,13 +283,13 @@ class Trial(Struct, gc=False):
         if self._end() and self.ticket and not self.content:
             self.health.breaker.cancelled(self.ticket)
 
-    def outrun(self, now_s: float) -> None:
-        """Cancelled because another target was faster.
+    def outrun(self, now_s: float, *, whole: bool = False) -> None:
+        """Cancelled because another target was faster; `whole` is as in `answered`.
 
         The time so far is noted although the first token would have come later: without it
         hedging would hide the slow ones, and the percentile would sink below the truth.
         """
-        if not self.content and not self.over:
+        if not (self.content or self.over or whole):
             self.health.latencies.note(now_s - self.began_s)
         self.cancelled()
 

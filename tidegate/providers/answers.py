@@ -69,6 +69,10 @@ class UpstreamAnswer:
         """See `Answer.set_idle`."""
         self._response.set_idle(wait_s)
 
+    def set_limit(self, until: float) -> None:
+        """See `Answer.set_limit`."""
+        self._response.set_limit(until)
+
     def close(self, error: UpstreamError | None = None) -> None:
         """See `Answer.close`."""
         if self.ended is not None:
