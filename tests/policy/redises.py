@@ -76,12 +76,15 @@ class Proxy:
             task.add_done_callback(self._tasks.discard)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        try:
             while data := await reader.read(65_536):
                 await self._flows.wait()
                 writer.write(data)
                 await writer.drain()
-        writer.close()
+        except OSError:
+            pass
+        finally:
+            writer.close()
 
     async def close(self) -> None:
         for task in tuple(self._tasks):

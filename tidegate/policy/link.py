@@ -125,12 +125,21 @@ class Link:
 
     @asynccontextmanager
     async def _promptly(self, wait_s: float = 0.0) -> AsyncGenerator[None]:
-        """Turn every trouble of the driver, and slowness, into `LinkBroken`."""
+        """Turn every trouble of the driver, and slowness, into `LinkBroken`.
+
+        The driver sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation
+        that comes as the sending is done; here it is found again.
+        """
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task else 0
         try:
             async with asyncio.timeout(wait_s + self._timeout_s):
                 yield
         except self._troubles as error:
             raise LinkBroken(self._why(error)) from error
+        finally:
+            if task and task.cancelling() > cancelled_before:
+                raise asyncio.CancelledError
 
     def _why(self, error: Exception) -> str:
         if isinstance(error, self._slowness):
