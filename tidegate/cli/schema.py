@@ -8,7 +8,6 @@ import click
 
 from tidegate.config.schema import json_schema
 
-
 HELP = """Print the configuration's JSON schema, for editors.
 
 \b
