@@ -94,15 +94,16 @@ class Live:
 
     async def close(self) -> None:
         """Close every house; for when no request is left."""
-        for task in tuple(self._retiring):
-            task.cancel()
-        for house in tuple(self._houses.values()):
-            await house.close()
+        for house in self._houses.values():
+            house.left.set()
+        await asyncio.gather(*self._retiring)
+        await self._house.close()
 
     async def _retire(self, house: House) -> None:
         await house.left.wait()
-        del self._houses[id(house.rooms)]
         await house.close()
+        if house.in_flight == 0:
+            del self._houses[id(house.rooms)]
 
 
 async def _outcome(load: Callable[[], Config]) -> Callable[[], Config]:

@@ -90,6 +90,8 @@ def build(config: Config, lasting: Lasting) -> House:
         body_limit_bytes=config.server.body_limit,
         read_timeout_s=config.server.read_timeout,
     )
+    for provider in providers.values():  # only now: nobody would end what a refused house began
+        provider.start()
     return House(config, rooms, providers, resolver)
 
 

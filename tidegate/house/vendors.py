@@ -119,9 +119,7 @@ class Vendors:
             )
             for each in addresses
         ]
-        replicas = Replicas(name, each_one, balance=settings.balance, health=health)
-        replicas.start()
-        return replicas
+        return Replicas(name, each_one, balance=settings.balance, health=health)
 
     def _pool(self, url: str, settings: Upstream) -> Pool:
         ca = settings.tls.ca

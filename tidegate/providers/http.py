@@ -60,19 +60,23 @@ class HttpProvider:
         accounts: Accounts,
         keeper: Keeper | None = None,
     ) -> None:
-        """`keeper` is started now, and closed with the provider."""
+        """`keeper` is started and closed with the provider."""
         self._dialect = dialect
         self.native = dialect.native
         """The callers' formats that it speaks itself."""
         self.counts = dialect.counts
         """Whether it can count a request's tokens before it is sent."""
         self._keeper = keeper
-        if keeper is not None:
-            keeper.start()
         self.replicas = replicas
         self.accounts = accounts
         self._several = len(replicas.all) > 1
         self._time = get_running_loop().time
+
+    def start(self) -> None:
+        """Begin what goes on in the background: keeping a credential, probing replicas."""
+        if self._keeper is not None:
+            self._keeper.start()
+        self.replicas.start()
 
     async def open(self, choice: Choice, call: Call, deadline: float) -> Answer:
         """Send `call` to `choice` and return its answer once the head of it is in.
