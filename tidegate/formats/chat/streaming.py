@@ -49,7 +49,8 @@ class ChatWriter:
         frame = self._frame
         chunks: list[bytes] = []
         for delta in deltas:
-            if isinstance(delta, Began | Used):
+            # Text first: it is nearly everything, and telling structs apart takes time.
+            if not isinstance(delta, TextDelta) and isinstance(delta, Began | Used):
                 frame.note(delta)
                 continue
             side = self._sides.get(delta.choice)

@@ -54,7 +54,10 @@ class Writer:
         return b"".join(out)
 
     def _write(self, delta: Delta, out: list[bytes]) -> None:
-        if isinstance(delta, Used):
+        if isinstance(delta, TextDelta):  # nearly everything: telling structs apart takes time
+            if not delta.choice:
+                self._text(delta, out)
+        elif isinstance(delta, Used):
             self._usage = delta.usage
         elif isinstance(delta, Began):
             self._begin(delta, out)
@@ -63,12 +66,10 @@ class Writer:
 
     def _write_said(
         self,
-        delta: TextDelta | ThinkingDelta | RefusalDelta | ToolBegan | ToolDelta | Finished,
+        delta: ThinkingDelta | RefusalDelta | ToolBegan | ToolDelta | Finished,
         out: list[bytes],
     ) -> None:
         match delta:
-            case TextDelta():
-                self._text(delta, out)
             case ToolDelta():
                 if self._kind == "tool" and delta.arguments:
                     self._say(b"input_json_delta", b"partial_json", delta.arguments, out)

@@ -270,16 +270,17 @@ def items_of(
     items: list[Json] = []
     content: list[Json] | None = None
     for part in parts:
-        if isinstance(part, Text | Refusal):
+        said: Json | None = None
+        if isinstance(part, Text):
+            notes = annotations_of(part.notes, len(part.text)) if part.notes else []
+            said, logprobs = text_part(part.text, notes, logprobs), []
+        elif isinstance(part, Refusal):
+            said = refusal_part(part.text)
+        if said is not None:
             if content is None:
                 content = []
                 items.append(message(token, len(items), "completed", content))
-            if isinstance(part, Refusal):
-                content.append(refusal_part(part.text))
-            else:
-                notes = annotations_of(part.notes, len(part.text)) if part.notes else []
-                content.append(text_part(part.text, notes, logprobs))
-                logprobs = []
+            content.append(said)
             continue
         content = None
         if isinstance(part, Thinking):

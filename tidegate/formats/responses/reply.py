@@ -145,7 +145,7 @@ def written(reply: Reply, model: str, ask: Ask | None, token: str, now_s: int) -
     """`write_reply` with all that it does not take from its arguments."""
     response = answer.begun(ask, token, reply.created or now_s, reply.model or model)
     said = reply.choices[0] if reply.choices else Said((), "other")
-    refused = any(isinstance(part, Refusal) for part in said.parts)
+    refused = said.finish == "refusal" and any(isinstance(part, Refusal) for part in said.parts)
     finish = answer.told_as(said.finish, refused=refused)
     response.output = answer.items_of(
         said.parts,

@@ -111,12 +111,15 @@ class ResponsesWriter:
         Raises: `UpstreamMalformed` when they make no sense as an answer, or have no end.
         """
         for delta in deltas:
-            if isinstance(delta, Began):
-                self._began = delta
-                self._usage = delta.usage or self._usage
-            elif isinstance(delta, Used):
-                self._usage = delta.usage
-            elif delta_choice(delta) == 0:
+            if not isinstance(delta, TextDelta):  # nearly all are: telling structs apart takes time
+                if isinstance(delta, Began):
+                    self._began = delta
+                    self._usage = delta.usage or self._usage
+                    continue
+                if isinstance(delta, Used):
+                    self._usage = delta.usage
+                    continue
+            if delta.choice == 0:
                 if self._response is None:
                     self._begin()
                 self._say(delta)
@@ -398,8 +401,3 @@ class ResponsesWriter:
         taken = b"".join(self._events)
         self._events.clear()
         return taken
-
-
-def delta_choice(delta: Delta) -> int:
-    """Which choice `delta` belongs to."""
-    return 0 if isinstance(delta, Began | Used) else delta.choice
