@@ -103,7 +103,7 @@ def test_reasoning_without_a_signature_of_this_vendor_is_left_out() -> None:
     parts = (Thinking("Hm"), Thinking("Hm", "gemini:c2ln"), Thinking(redacted="openai:x"))
     body, dropped = written(user("Hi"), assistant(*parts, "Yes"), user("Go on"))
     assert body["messages"][1]["content"] == [{"text": "Yes"}]
-    assert dropped == ["reasoning_content"]
+    assert dropped == ["messages[thinking]"]
 
 
 def test_at_most_four_cache_points_are_set_tools_and_instructions_first() -> None:

@@ -235,8 +235,11 @@ def test_older_models_think_by_budget() -> None:
     assert [budget(flash, effort=each) for each in ("minimal", "low", "medium", "high")] == [
         {"thinkingBudget": tokens} for tokens in (1024, 1024, 8192, 24576)
     ]
-    assert budget(flash, budget_tokens=10**9) == {"thinkingBudget": 24576}
-    assert budget(pro, budget_tokens=10**9) == {"thinkingBudget": 32768}
+    for name, most in ((flash, 24576), (pro, 32768)):
+        shown = {"thinkingBudget": most, "includeThoughts": True}
+        assert budget(name, budget_tokens=10**9) == shown
+    assert budget(flash, budget_tokens=10**9, show=False) == {"thinkingBudget": 24576}
+    assert budget(flash, budget_tokens=0) == {"thinkingBudget": 0}
     assert budget(flash, adaptive=True, show=True) == {
         "thinkingBudget": -1,
         "includeThoughts": True,
@@ -262,5 +265,6 @@ def test_newer_models_think_by_level() -> None:
 def test_models_that_do_not_think_are_not_asked_to() -> None:
     assert budget("gemini-2.0-flash", effort="low") is None
     assert budget("gemma-3-27b-it", effort="low") is None
-    assert dropped(model="gemma-3-27b-it", reasoning=Reasoning(effort="low")) == ["reasoning"]
-    assert dropped(model="gemma-3-27b-it", reasoning=Reasoning(effort="none")) == []
+    gemma = "gemma-3-27b-it"
+    assert dropped(model=gemma, reasoning=Reasoning(effort="low")) == ["reasoning_effort"]
+    assert dropped(model=gemma, reasoning=Reasoning(effort="none")) == []

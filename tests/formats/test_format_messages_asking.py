@@ -180,8 +180,8 @@ PARTS: dict[str, tuple[Part, dict[str, Any] | None, list[str]]] = {
     "thinking": (
         Thinking("hm", "sig"), {"type": "thinking", "thinking": "hm", "signature": "sig"}, [],
     ),
-    "thinking of another": (Thinking("hm"), None, ["reasoning_content"]),
-    "marked thinking": (Thinking("hm", "rs1:x:y"), None, ["reasoning_content"]),
+    "thinking of another": (Thinking("hm"), None, ["messages[thinking]"]),
+    "marked thinking": (Thinking("hm", "rs1:x:y"), None, ["messages[thinking]"]),
     "marked redacted": (Thinking(redacted="tg1r:y"), None, []),
     "redacted": (Thinking(redacted="d"), {"type": "redacted_thinking", "data": "d"}, []),
     "refusal": (Refusal("no"), {"type": "text", "text": "no"}, []),
@@ -313,10 +313,10 @@ def test_json_is_held_to_its_schema_or_asked_for_in_words() -> None:
     assert not dropped
     body, dropped = said(output=JsonOutput())
     assert "JSON object" in body["system"]
-    assert dropped == ["response_format"]
+    assert dropped == ["response_format.json_object"]
     body, dropped = said(output=JsonOutput(POINT), model="other")
     assert '{"x":{"type":"integer"}}' in body["system"]
-    assert dropped == ["response_format"]
+    assert dropped == ["response_format.json_schema"]
 
 
 SAMPLINGS: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[str]]] = {

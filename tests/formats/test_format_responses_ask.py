@@ -241,12 +241,22 @@ def test_what_other_formats_say_and_this_one_cannot_is_named() -> None:
     )
     validate(body)
     assert dropped == [
-        "name", "cache_control", "content[audio]", "thinking", "content[None]", "is_error",
-        "tools[bash_20250124]", "reasoning_effort", "service_tier", "logit_bias", "top_k", "stop",
-        "seed", "presence_penalty", "frequency_penalty", "n",
+        "messages[].name", "cache_control", "content[audio]", "messages[thinking]", "content[None]",
+        "messages[tool_result.is_error]", "tools[bash_20250124]", "reasoning_effort",
+        "service_tier", "logit_bias", "top_k", "stop", "seed", "presence_penalty",
+        "frequency_penalty", "n",
     ]  # fmt: skip
     assert "tools" not in body
     assert "tool_choice" not in body
+
+
+def test_marks_for_a_cache_are_told_wherever_they_stand() -> None:
+    mark = {"type": "ephemeral"}
+    marked = Turn("system", (Text("Be brief.", cache=mark),))
+    turns = (marked, Turn("user", (Text("Hello"),)))
+    assert write_ask(Ask(model="m", turns=turns))[1] == ["cache_control"]
+    tools = (Tool("f", cache=mark),)
+    assert write_ask(Ask(model="m", turns=turns[1:], tools=tools))[1] == ["cache_control"]
 
 
 def test_one_choice_is_what_there_is_anyway() -> None:

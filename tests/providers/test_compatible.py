@@ -117,8 +117,8 @@ def test_mistral_gets_its_own_names() -> None:
     assert (body["random_seed"], body["max_tokens"]) == (7, 100)
     assert "stream_options" not in body
     assert dropped == [
-        "logit_bias", "logprobs", "store", "top_logprobs", "user", "messages.name",
-        "messages.reasoning_content",
+        "logit_bias", "logprobs", "store", "top_logprobs", "user", "messages[].name",
+        "messages[].reasoning_content",
     ]  # fmt: skip
     embeddings, _ = adapted("mistral", {"model": "m", "input": "x", "dimensions": 5}, "embeddings")
     assert embeddings["output_dimension"] == 5

@@ -1,9 +1,14 @@
-"""Look at a whole answer before it is passed on: is it what was asked for?"""
+"""Look at a whole answer before it is passed on: is it what was asked for?
+
+What the target could not be told to do is not demanded of its answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from msgspec import structs
 
 from tidegate.errors import BadRequest, UpstreamMalformed
 from tidegate.formats import chat, messages, responses
@@ -19,6 +24,8 @@ from tidegate.types import Answer, Call
 READABLE: Mapping[str, Spoken] = {"chat": chat, "messages": messages, "responses": responses}
 """The formats of callers whose answers can be read again."""
 
+UNTOLD_FORM = "response_format"
+"""What is told as dropped where the answer's form was not asked for at all, not even in words."""
 HELD_STREAM_BYTES = 4 << 20
 """How much of a stream is held back to be looked at; a longer one passes unchecked."""
 
@@ -45,7 +52,8 @@ async def verify(call: Call, upstream: Answer, held: bytes) -> bytes:
     if spoken is None:
         return held
     if not call.stream:
-        return _looked_at(call, HEARD[call.wire], spoken.read_reply(held), held)
+        reply = spoken.read_reply(held)
+        return _looked_at(call, HEARD[call.wire], reply, held, upstream.facts.dropped)
     pieces, size = [held], len(held)
     while data := await upstream.read():
         pieces.append(data)
@@ -53,7 +61,8 @@ async def verify(call: Call, upstream: Answer, held: bytes) -> bytes:
         if size > HELD_STREAM_BYTES:
             return b"".join(pieces)
     held = b"".join(pieces)
-    return _looked_at(call, HEARD[call.wire], _streamed(spoken, held + upstream.last), held)
+    reply = _streamed(spoken, held + upstream.last)
+    return _looked_at(call, HEARD[call.wire], reply, held, upstream.facts.dropped)
 
 
 def _streamed(spoken: Spoken, stream: bytes) -> Reply:
@@ -64,11 +73,15 @@ def _streamed(spoken: Spoken, stream: bytes) -> Reply:
     return gathered(deltas)
 
 
-def _looked_at(call: Call, heard: Heard, reply: Reply, held: bytes) -> bytes:
+def _looked_at(
+    call: Call, heard: Heard, reply: Reply, held: bytes, dropped: Sequence[str]
+) -> bytes:
     try:
         ask = heard.read_ask(call.body)
     except BadRequest:  # only the provider's own format could say what was asked
         return held
+    if UNTOLD_FORM in dropped:
+        ask = structs.replace(ask, output=None)
     found = fault(reply, ask)
     if found is not None:
         raise Malformed(f"The model's answer is not what was asked for: {found}.", reply, found)

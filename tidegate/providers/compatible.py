@@ -347,8 +347,8 @@ def _messages(messages: list[Any], row: Row, dropped: list[str]) -> list[Any]:
                 said = _with_reasoning(said, row.reasoning_field)
             if row.message_fields is not None and not said.keys() <= row.message_fields:
                 for name in sorted(said.keys() - row.message_fields):
-                    if _says_something(name, said[name]) and f"messages.{name}" not in dropped:
-                        dropped.append(f"messages.{name}")
+                    if _says_something(name, said[name]) and f"messages[].{name}" not in dropped:
+                        dropped.append(f"messages[].{name}")
                 said = {name: said[name] for name in said if name in row.message_fields}
             kept.append(said)
         else:

@@ -86,7 +86,7 @@ def _messages(ask: Ask, draft: Draft, blocks: Blocks, *, system: bool) -> list[J
         if not content:
             continue
         if turn.name is not None:
-            draft.drop("messages[name]")
+            draft.drop("messages[].name")
         if turn.role == role:
             messages[-1]["content"] += content
         else:

@@ -139,7 +139,7 @@ class Blocks:
         key = part.signature if part.redacted is None else part.redacted
         if not key or ":" in key:
             if part.text:
-                self._draft.drop("reasoning_content")
+                self._draft.drop("messages[thinking]")
         elif part.redacted is not None:
             blocks.append({"reasoningContent": {"redactedContent": key}})
         else:

@@ -140,7 +140,7 @@ def _write_reasoning(config: Json, reasoning: Reasoning, of: Model, dropped: lis
     if said:
         config["thinkingConfig"] = said
     elif said is None and reasoning.effort != "none":
-        dropped.append("reasoning")
+        dropped.append("reasoning_effort")
 
 
 def _write_output(config: Json, ask: Ask, output: JsonOutput, dropped: list[str]) -> None:

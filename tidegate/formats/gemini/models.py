@@ -89,7 +89,9 @@ def thinking(reasoning: Reasoning, of: Model) -> dict[str, object] | None:
         config["thinkingBudget"] = _budget(effort, budget, of)
     elif reasoning.adaptive:
         config["thinkingBudget"] = -1
-    if reasoning.show or (reasoning.show is None and reasoning.summary is not None):
+    # Whoever names a budget speaks a format that shows thoughts unless it is told not to.
+    asked = reasoning.summary is not None or bool(budget)
+    if reasoning.show or (reasoning.show is None and asked):
         config["includeThoughts"] = True
     return config
 

@@ -126,7 +126,9 @@ def _write_output(
     if output.schema is not None and able.schemas:
         body["output_config"] = {"format": {"type": "json_schema", "schema": fit(output.schema)}}
         return
-    dropped.append("response_format")
+    # The answer is asked for this form all the same, so it is the field's word that is left out.
+    kind = "json_object" if output.schema is None else "json_schema"
+    dropped.append(f"response_format.{kind}")
     wanted = _OBJECT if output.schema is None else _SCHEMA + encode(output.schema).decode()
     system.append({"type": "text", "text": wanted})
 

@@ -330,7 +330,7 @@ def _write_thinking(part: Thinking, dropped: list[str]) -> Json | None:
     key = part.signature if part.redacted is None else part.redacted
     if key is None or is_foreign(key):
         if part.text:
-            dropped.append("reasoning_content")
+            dropped.append("messages[thinking]")
         return None
     if part.redacted is not None:
         return {"type": "redacted_thinking", "data": key}

@@ -52,7 +52,7 @@ def write_ask(ask: Ask) -> tuple[Json, list[str]]:
     know that answers may be kept, and reasoning comes encrypted instead.
     """
     dropped: dict[str, None] = {}  # in order, each once
-    instructions, turns = _instructions(ask.turns)
+    instructions, turns = _instructions(ask.turns, dropped)
     body: Json = {"input": _items(turns, dropped), "store": False}
     if instructions is not None:
         body["instructions"] = instructions
@@ -81,11 +81,14 @@ def write_ask(ask: Ask) -> tuple[Json, list[str]]:
     return body, list(dropped)
 
 
-def _instructions(turns: Sequence[Turn]) -> tuple[str | None, Sequence[Turn]]:
+def _instructions(
+    turns: Sequence[Turn], dropped: dict[str, None]
+) -> tuple[str | None, Sequence[Turn]]:
     """The first turn where it is plain instructions, and the rest."""
     if turns and turns[0].role == "system" and len(turns[0].parts) == 1:
         part = turns[0].parts[0]
         if isinstance(part, Text):
+            _note_cache(part, dropped)
             return part.text, turns[1:]
     return None, turns
 
@@ -94,6 +97,7 @@ def _write_tools(body: Json, ask: Ask, dropped: dict[str, None]) -> None:
     tools: list[Json] = []
     for tool in ask.tools:
         if isinstance(tool, Tool):
+            _note_cache(tool, dropped)
             tools.append(_tool(tool))
         elif tool.format == FORMAT:
             tools.append(tool.value)
@@ -197,7 +201,7 @@ def _items(turns: Iterable[Turn], dropped: dict[str, None]) -> list[Json]:
     items: list[Json] = []
     for turn in turns:
         if turn.name is not None:
-            dropped["name"] = None
+            dropped["messages[].name"] = None
         if turn.role == "assistant":
             items += (item for part in turn.parts if (item := _said(part, dropped)))
         else:
@@ -240,7 +244,7 @@ def _thought(part: Thinking, dropped: dict[str, None]) -> Json | None:
     """A reasoning item, if it is one of this format's that was on its way."""
     known = unpacked(part.signature) or unpacked(part.redacted)
     if known is None:
-        dropped["thinking"] = None
+        dropped["messages[thinking]"] = None
         return None
     id_, encrypted = known
     item: Json = {"type": "reasoning", "id": id_, "summary": []}
@@ -279,7 +283,7 @@ def _write_message(items: list[Json], turn: Turn, dropped: dict[str, None]) -> N
 def _result(result: ToolResult, dropped: dict[str, None]) -> Json:
     _note_cache(result, dropped)
     if result.failed:
-        dropped["is_error"] = None
+        dropped["messages[tool_result.is_error]"] = None
     parts = result.parts
     output: str | list[Json]
     if len(parts) == 1 and isinstance(parts[0], Text):
@@ -332,7 +336,9 @@ def _data_url(data: str | None, media_type: str | None) -> str:
     return f"data:{media_type or 'application/octet-stream'};base64,{data or ''}"
 
 
-def _note_cache(part: Text | Image | File | ToolUse | ToolResult, dropped: dict[str, None]) -> None:
+def _note_cache(
+    part: Text | Image | File | Tool | ToolUse | ToolResult, dropped: dict[str, None]
+) -> None:
     if part.cache is not None:
         dropped["cache_control"] = None
 
