@@ -128,9 +128,8 @@ class Pairs:
         self._read: dict[Path, int] = {}
 
     def record(self) -> Record:
-        """The one record that was written since the last one was asked for."""
-        (record,) = self.records()
-        return record
+        """The last record; there must be one since one was asked for."""
+        return self.records()[-1]
 
     def records(self) -> list[Record]:
         """The records since the last ones were asked for."""

@@ -9,8 +9,8 @@ import json
 
 import pytest
 from pair_callers import Question, Said, Told
-from pair_samples import ALL, CONVERSING, PICTURE, POINT, every_pair, words
-from pair_ways import Pairs, Way
+from pair_samples import ALL, CLOCK, CONVERSING, PICTURE, POINT, every_pair, words
+from pair_ways import BY_NAME, Pairs, Way
 
 from tidegate.telemetry.record import Record
 
@@ -76,6 +76,19 @@ async def test_an_answer_has_the_form_that_was_asked_for(
     assert json.loads(said.text).keys() == {"x", "name"}
     assert said.finish == "stop"
     assert agree(pairs, said, way).dropped == []
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("caller", CONVERSING)
+async def test_a_form_that_cannot_be_asked_for_is_told_and_not_demanded(
+    pairs: Pairs, caller: str, stream: bool
+) -> None:
+    """Gemini 2.5 takes no schema beside tools."""
+    asking, way = pairs.callers[caller], BY_NAME["gemini"]
+    body = asking.body(Question("Name a point", schema=POINT, tools=(CLOCK,)))
+    said = await asking.ask(f"{way.name}/{way.model}", body, stream=stream)
+    assert said.text == words("Name a point")
+    assert agree(pairs, said, way).dropped == ["response_format"]
 
 
 @every_pair(*ALL)
