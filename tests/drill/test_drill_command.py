@@ -57,7 +57,7 @@ def test_a_configuration_with_a_fallback_stands_its_outages(tmp_path: Path) -> N
     kept = tmp_path / "kept"
     scenarios = ("provider-down", "cutting-streams", "half-replicas-gone")
     code, output, errors = drill(
-        "--config", str(path), "--rate", "30", "--seconds", "2", "--json", "--keep", str(kept),
+        "--config", str(path), "--rate", "20", "--seconds", "2", "--json", "--keep", str(kept),
         *(word for name in scenarios for word in ("--scenario", name)),
     )  # fmt: skip
     found = told(output)
@@ -70,7 +70,7 @@ def test_a_configuration_with_a_fallback_stands_its_outages(tmp_path: Path) -> N
     assert (code, reasons, errors) == (0, {}, "")
     down = found["provider-down"]
     assert down["checks"]["kept"]["value"] == 1.0
-    assert down["outcomes"]["good"] > 100
+    assert down["outcomes"]["good"] > 60
     assert "servers" in found["half-replicas-gone"]["lacks"]
     assert found["half-replicas-gone"]["ok"] is None
     assert (kept / "provider-down" / "gateway.log").stat().st_size > 0

@@ -26,6 +26,7 @@ from tidegate.types import Usage
 _SKIPPED: Final = "skipped"
 _EXAMPLES: Final = 3
 _GRACE_S: Final = 0.5
+_LATE_S: Final = 0.1
 _FINISHED: Final = (Outcome.GOOD, Outcome.REFUSED, Outcome.FAILED, Outcome.TRUNCATED)
 """Requests whose end came: their record was written before it."""
 
@@ -55,6 +56,8 @@ class Evidence:
     """The longest that any alias waits for a first token."""
     openings: int = 0
     """The failures that it takes to open the breakers of all the victim's targets."""
+    lost_bills: Sequence[str] = ()
+    """What the ids of a killed server's answers begin with: its last ones are on no bill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,15 @@ def checks(evidence: Evidence) -> tuple[Check, ...]:
 
 
 def kept(evidence: Evidence) -> Check:
-    """The share of requests that began in the outage and were answered well."""
+    """The share of requests that began in the outage and were answered well.
+
+    Where nobody can hide a failure, those that it takes to open the breakers are not counted.
+    """
     limit = evidence.scenario.limits.kept
     struck = _struck(evidence)
     lost = [one for one in struck if one.outcome is not Outcome.GOOD]
-    share = 1 - len(lost) / len(struck) if struck else 0.0
+    excused = evidence.openings if evidence.scenario.breaks else 0
+    share = 1 - max(0, len(lost) - excused) / len(struck) if struck else 0.0
     return Check(
         "kept",
         share >= limit,
@@ -112,7 +119,7 @@ def recovery(evidence: Evidence) -> Check:
         took_s,
         f"{took_s:.1f} s",
         f"≤ {limit_s:g} s",
-        () if ok else tuple(_told(troubled)),
+        () if ok else (*_told(troubled), *_lateness(evidence)),
     )
 
 
@@ -121,9 +128,22 @@ def first_token(evidence: Evidence) -> Check:
     limit_s = evidence.scenario.limits.first_token * evidence.first_token_s
     struck = [one for one in _struck(evidence) if one.outcome is Outcome.GOOD and one.stream]
     added_s = max(0.0, _slowest_s(struck) - _slowest_s(_before(evidence)))
+    ok = added_s <= limit_s
     return Check(
-        "first token", added_s <= limit_s, added_s, f"+{added_s:.2f} s", f"≤ +{limit_s:g} s"
+        "first token",
+        ok,
+        added_s,
+        f"+{added_s:.2f} s",
+        f"≤ +{limit_s:g} s",
+        () if ok else tuple(_lateness(evidence)),
     )
+
+
+def _lateness(evidence: Evidence) -> Iterable[str]:
+    """That the drill could not keep up itself, if it could not: its times say little then."""
+    late_s = max((one.sent_s - one.due_s for one in evidence.seen), default=0.0)
+    if late_s > _LATE_S:
+        yield f"the drill sent requests up to {late_s:.1f} s late: the rate is too high for here"
 
 
 def _before(evidence: Evidence) -> list[Seen]:
@@ -147,7 +167,7 @@ def _slowest_s(seen: Sequence[Seen]) -> float:
 
 
 def _wait_s(one: Seen) -> float:
-    return (one.first_s or one.ended_s) - one.due_s
+    return (one.first_s or one.ended_s) - one.sent_s
 
 
 def calls(evidence: Evidence) -> Check:
@@ -184,7 +204,7 @@ def records(evidence: Evidence) -> Check:
         *_examples("recorded more than once:", double),
         *([f"{strange} records of requests that nobody made"] if strange else []),
     )
-    return Check("records", not wrong, wrong, f"{wrong} wrong", "each once", reasons)
+    return Check("records", not wrong, wrong, _exact(wrong), "each once", reasons)
 
 
 def charges(evidence: Evidence) -> Check:
@@ -214,7 +234,7 @@ def charges(evidence: Evidence) -> Check:
         "charges",
         not wrong,
         number,
-        f"{number} wrong of {len(good)}",
+        _exact(number),
         "as billed",
         tuple(wrong[:_EXAMPLES]),
     )
@@ -231,15 +251,20 @@ def _against_bills(good: Sequence[tuple[Seen, Record]], evidence: Evidence) -> I
     the same model and the same length that nobody else has claimed.
     """
     billed = {call.id: call for call in evidence.calls if call.complete}
+    claimed: set[str] = set()
     others: list[Record] = []
     for one, record in good:
         at = one.answer_id.find("sim-")
+        name = one.answer_id[at:]
         if at < 0:
             others.append(record)
-        elif (call := billed.pop(one.answer_id[at:], None)) is None:
-            yield f"{record.request_id}: {one.answer_id[at:]} was charged before, or never billed"
-        else:
-            yield from _differences(record, call, evidence.charge)
+        elif name in claimed:
+            yield f"{record.request_id}: {name} was charged before"
+        elif name in billed:
+            yield from _differences(record, billed.pop(name), evidence.charge)
+        elif not name.startswith(tuple(evidence.lost_bills)):
+            yield f"{record.request_id}: {name} was never billed"
+        claimed.add(name)
     alike: dict[tuple[str, int | None, int | None], list[Call]] = {}
     for call in billed.values():
         name = f"{call.provider}/{call.model}"
@@ -248,7 +273,7 @@ def _against_bills(good: Sequence[tuple[Seen, Record]], evidence: Evidence) -> I
         said = (record.target or "", record.input_tokens, record.output_tokens)
         if found := alike.get(said):
             yield from _differences(record, found.pop(), evidence.charge)
-        else:
+        elif not evidence.lost_bills:
             yield f"{record.request_id}: no provider billed {said[1]} + {said[2]} tokens for it"
 
 
@@ -293,6 +318,10 @@ def _differences(record: Record, call: Call, charge: Charge | None) -> Iterable[
     if record.cost_nanousd not in wanted:
         asked = " or ".join(map(str, wanted))
         yield f"{record.request_id}: charged {record.cost_nanousd} nano-dollars, billed {asked}"
+
+
+def _exact(wrong: int) -> str:
+    return f"{wrong} wrong" if wrong else "exact"
 
 
 def _unchecked(name: str) -> Check:

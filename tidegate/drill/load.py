@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
@@ -42,6 +43,8 @@ class Seen:
     wire: str
     stream: bool
     due_s: float
+    sent_s: float = 0.0
+    """When it was really sent: later than it was due only if the drill itself is too slow."""
     first_s: float = 0.0
     """When the first byte of the answer's body came: the first token, for the gateway holds back
     what comes before it."""
@@ -75,6 +78,7 @@ class Load:
     patience_s: float
     most: int | None = None
     seen: list[Seen] = field(default_factory=list[Seen])
+    ended: Counter[Outcome] = field(default_factory=Counter[Outcome])
     _running: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -88,7 +92,7 @@ class Load:
                 break
             seen = Seen(*asked[0], due_s)
             self.seen.append(seen)
-            task = loop.create_task(_ask(self.place, asked[1], seen, self.patience_s))
+            task = loop.create_task(self._ask(asked[1], seen))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             due_s += 1 / self.rate
@@ -111,6 +115,10 @@ class Load:
                 await asyncio.wait_for(self._stopped.wait(), wait_s)
             except TimeoutError:
                 return
+
+    async def _ask(self, request: bytes, seen: Seen) -> None:
+        await _ask(self.place, request, seen, self.patience_s)
+        self.ended[seen.outcome] += 1
 
     def _requests(self) -> Iterator[tuple[tuple[str, str, bool], bytes]]:
         made = [
@@ -148,8 +156,9 @@ async def _ask(place: Place, request: bytes, seen: Seen, patience_s: float) -> N
     """Send one request and write into `seen` what becomes of it."""
     loop = asyncio.get_running_loop()
     caller: _Caller | None = None
+    seen.sent_s = loop.time()
     try:
-        async with asyncio.timeout_at(seen.due_s + patience_s):
+        async with asyncio.timeout_at(seen.sent_s + patience_s):
             _, made = await loop.create_connection(
                 lambda: _Caller(request, seen), place.host, place.port, ssl=place.tls
             )
@@ -231,6 +240,6 @@ class _Caller(asyncio.Protocol):
         self.ended.set_result(None)
 
 
-def _shorten(body: bytes, most: int = 300) -> str:
-    text = body.decode("utf-8", "replace")
+def _shorten(body: bytes, most: int = 200) -> str:
+    text = " ".join(body[-2 * most :].decode("utf-8", "replace").split())
     return text if len(text) <= most else f"… {text[-most:]}"

@@ -95,6 +95,7 @@ async def play(stage: Stage, scenario: Scenario, pressure: Pressure, show: Show)
         site.terms.charge,
         site.terms.first_token_s,
         site.terms.openings,
+        tuple(name for one in site.simulators for name in one.lost),
     )
     return Result(scenario, checks(evidence), Counter(one.outcome.value for one in load.seen))
 
@@ -202,6 +203,5 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _progress(scenario: Scenario, phase: str, load: Load) -> Progress:
-    ended = [one for one in load.seen if one.ended_s]
-    good = sum(one.outcome is Outcome.GOOD for one in ended)
-    return Progress(scenario, phase, len(load.seen), good, len(ended) - good)
+    good = load.ended[Outcome.GOOD]
+    return Progress(scenario, phase, len(load.seen), good, load.ended.total() - good)

@@ -59,6 +59,9 @@ class Scenario:
     share: float = 1.0
     """Share of the victim's servers that it strikes."""
     needs: tuple[Need, ...] = ()
+    breaks: bool = False
+    """Whether answers break after they have begun to reach their callers: then they cannot be taken
+    back, and end with an error until the breaker opens."""
     cuts: bool = False
     """Whether callers may lose their connection: nobody is left to tell them why."""
 
@@ -88,17 +91,17 @@ SCENARIOS: Final = (
         "cutting-streams",
         "a provider ends its answers in the middle",
         Action.FAULT,
-        # What has begun to reach the caller cannot be taken back: these answers end with an error,
-        # until the breaker opens.
-        Limits(kept=0.85),
+        Limits(kept=0.9),
         fault="cut=3",
+        breaks=True,
     ),
     Scenario(
         "malformed",
         "a provider's answers are broken JSON",
         Action.FAULT,
-        Limits(kept=0.85),
+        Limits(kept=0.9),
         fault="malformed-json",
+        breaks=True,
     ),
     Scenario(
         "half-replicas-gone",

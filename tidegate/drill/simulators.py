@@ -44,6 +44,8 @@ class Simulator(Protocol):
     """One server of one provider."""
 
     provider: str
+    lost: list[str]
+    """What the ids of answers begin with of which some are on no bill: a process was killed."""
 
     async def fail(self, fault: str) -> None:
         """Answer everything with this fault; an empty one ends it."""
@@ -78,6 +80,7 @@ class RemoteSimulator:
         if split.scheme != "http" or not split.hostname or not split.port:
             raise ValueError(f"{url!r} is not http://HOST:PORT")
         self.provider = provider
+        self.lost: list[str] = []
         self._host, self._port = split.hostname, split.port
 
     async def fail(self, fault: str) -> None:
@@ -149,6 +152,7 @@ class OwnSimulator(RemoteSimulator):
         if self._process is not None:
             self._before += await self.calls_now()
             self._received_before += await super().received()
+            self.lost.append(f"sim-{self._name}.{self._lives}-")
             self.kill()
 
     def kill(self) -> None:
@@ -173,7 +177,7 @@ class OwnSimulator(RemoteSimulator):
 
     async def reset(self) -> None:
         """See `Simulator.reset`."""
-        self._before, self._received_before = [], 0
+        self._before, self._received_before, self.lost = [], 0, []
         await super().reset()
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import click
 import msgspec
+import uvloop
 
 from tidegate.cli.drill.screen import Screen, as_json
 from tidegate.config.load import load
@@ -114,8 +115,8 @@ def drill(
         kept = keep or Path(tempfile.mkdtemp(prefix="tidegate-drill-"))
         opened = _own(path or Path("tidegate.yaml"), kept, only)
     try:
-        with screen:
-            results = asyncio.run(_play_all(opened, scenarios, pressure, screen))
+        with screen, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            results = runner.run(_play_all(opened, scenarios, pressure, screen))
     except DidNotStart as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:

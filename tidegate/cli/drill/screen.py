@@ -18,11 +18,11 @@ from tidegate.drill.scenarios import Scenario
 _HEADINGS: Mapping[str, str] = {
     "kept": "kept",
     "recovery": "recovery",
-    "first token": "first token",
+    "first token": "ttft",
     "calls": "calls",
     "records": "records",
     "charges": "charges",
-    "truncations": "cut off",
+    "truncations": "cut",
 }
 _PLAIN_WIDTH = 10_000
 
@@ -70,6 +70,8 @@ class Screen:
     def verdict(self, results: Sequence[Result], *, passed: bool, kept: Path | None) -> None:
         """The end: why what failed has failed, and what is left to look at."""
         for result in results:
+            if self._live is not None and result.lacks is not None:
+                self._console.print(_line(result))
             for check in result.checks:
                 if check.ok is False:
                     self._console.print(_reason(result.scenario, check))
@@ -87,26 +89,28 @@ class Screen:
             self._live.update(self._table(), refresh=True)
 
     def _table(self) -> Table:
-        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), caption_justify="left")
         for heading in ("", "scenario", *_HEADINGS.values()):
             table.add_column(heading, no_wrap=True)
+        now = self._now
         for scenario in self._scenarios:
             result = self._results.get(scenario.name)
             if result is not None:
                 table.add_row(*_row(result))
-            elif self._now is not None and self._now.scenario is scenario:
-                now = self._now
-                told = f"{now.phase}: {now.sent} sent, {now.good} good, {now.bad} not"
-                table.add_row(Text("…", style="cyan"), scenario.name, Text(told, style="cyan"))
+            elif now is not None and now.scenario is scenario:
+                table.add_row(Text("…", style="cyan"), Text(scenario.name, style="cyan"))
             else:
                 table.add_row("", Text(scenario.name, style="dim"))
+        if now is not None:
+            counts = f"{now.sent} sent, {now.good} good, {now.bad} not"
+            table.caption = Text(f"{now.scenario.what} · {now.phase} · {counts}", style="cyan")
         return table
 
 
 def _row(result: Result) -> list[Text]:
     name = result.scenario.name
     if result.lacks is not None:
-        return [Text("-"), Text(name, style="dim"), Text(_lacking(result), style="dim")]
+        return [Text("-"), Text(name, style="dim"), Text("not played", style="dim")]
     mark = Text("✓", style="green") if result.passed else Text("✗", style="red")
     by_name = {check.name: check for check in result.checks}
     return [mark, Text(name), *(_cell(by_name[name]) for name in CHECKS)]
