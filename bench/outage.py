@@ -40,6 +40,8 @@ WARM_UP_S = 1.0
 RECOVERY_LIMIT_S = 60.0
 AFTERWARDS_S = 2.0
 CONTROL_TIMEOUT_S = 10.0
+LATE_MS = 100.0
+"""A caller that misses the clock by more has no core to run on, nor has the gateway perhaps."""
 
 FAULTS = {"refused": None, "hang": "hang", "503": "status=503; ttft=0ms"}
 """Ways to die: the process ends, or it says nothing, or no at once, as it is told."""
@@ -119,6 +121,11 @@ def outage(options: Options) -> list[dict[str, Any]]:
                     options.say(f"outage, round {number + 1}, {fault}, {alias}")
                     seen = _run(gateway, spare, dying, fault, alias, quick=options.quick)
                     rounds.setdefault((fault, alias), []).append(seen)
+                    if seen["sent_late_p99_ms"] > LATE_MS:
+                        options.warn(
+                            f"outage, {fault}, {alias}: our own caller was late by "
+                            f"{seen['sent_late_p99_ms']:.0f} ms (p99), so the figures say little"
+                        )
     return [_row(fault, alias, seen) for (fault, alias), seen in rounds.items()]
 
 
