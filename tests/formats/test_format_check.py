@@ -96,16 +96,16 @@ def test_a_pattern_made_to_run_for_ever_does_not() -> None:
     assert fault(reply(Text(text)), ask(JsonOutput(schema=schema))) is not None
 
 
-@pytest.mark.parametrize(
-    ("body", "asks"),
-    [
-        ({"messages": []}, False),
-        ({"tools": []}, False),
-        ({"tools": [{}]}, True),
-        ({"response_format": {"type": "json_object"}}, True),
-        ({"text": {"format": {}}}, True),
-    ],
-)
+ASKING: list[tuple[dict[str, Any], bool]] = [
+    ({"messages": []}, False),
+    ({"tools": []}, False),
+    ({"tools": [{}]}, True),
+    ({"response_format": {"type": "json_object"}}, True),
+    ({"text": {"format": {}}}, True),
+]
+
+
+@pytest.mark.parametrize(("body", "asks"), ASKING)
 def test_only_what_asks_for_a_form_is_looked_at(body: dict[str, Any], *, asks: bool) -> None:
     assert asks_for_form(body) is asks
 

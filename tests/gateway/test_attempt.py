@@ -51,6 +51,11 @@ models:
     targets: [{{provider: one, model: m-1}}]
     retry: {{attempts: 1}}
     breaker: {{failures: 2, cooldown: 1m}}
+  sleepy:
+    targets: [{{provider: one, model: m-1}}]
+    timeout: {{total: 60ms}}
+    retry: {{attempts: 1}}
+    breaker: {{failures: 2, cooldown: 1m}}
   hedged:
     targets: [{{provider: one, model: m-1}}]
     fallback: [second]
@@ -290,6 +295,23 @@ async def test_a_target_that_fails_is_left_alone(build: Any) -> None:
     assert response.status_code == 503
     assert 0 < int(response.headers["retry-after"]) <= 60
     assert await house.outcomes(3) == ["skipped_breaker_open"]
+
+
+async def test_a_target_that_uses_up_all_the_time_is_left_alone(build: Any) -> None:
+    house = await build((Step(hang=True), Step(hang=True)))
+    for _ in range(2):
+        with pytest.raises(Exception, match="time"):
+            await house.text("sleepy")
+    with pytest.raises(Exception, match="resting"):
+        await house.text("sleepy")
+
+
+async def test_a_caller_in_a_hurry_rests_nobody(build: Any) -> None:
+    house = await build((Step(hang=True),) * 3)
+    for _ in range(3):
+        with pytest.raises(Exception, match="time"):
+            await house.text("rests", extra_headers={"x-tidegate-timeout-ms": "20"})
+    assert await house.text("rests") == "Hello there."
 
 
 async def test_a_reload_forgets_no_rest(build: Any) -> None:

@@ -191,9 +191,17 @@ class Breaker(Settings):
     )
     cooldown: Wait = setting("10s", "How long it rests; twice as long each time it fails again.")
     max_cooldown: Wait = setting("5m", "How long it rests at most.")
+
     probes: Annotated[int, Field(ge=1, le=100)] = setting(
         1, "Requests at a time that find out whether it has recovered."
     )
+
+    @field_validator("max_cooldown")
+    @classmethod
+    def _is_the_longer_one(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("cooldown", 0.0):
+            raise refusal("is shorter than `cooldown`")
+        return value
 
 
 class Hedge(Settings):

@@ -20,6 +20,8 @@ from tidegate.errors import (
     BadRequest,
     ContentFiltered,
     ContextOverflow,
+    DeadlineExceeded,
+    FirstTokenTimeout,
     NoTarget,
     TidegateError,
     UpstreamError,
@@ -39,6 +41,8 @@ MOST_TRIES = 50
 """Tries for one request, whatever the chains and terms add up to."""
 
 DETAIL_CHARACTERS = 500
+ALL_TIME = 0.9
+"""The share of a request's time that counts as all of it."""
 RESPONSE_ECHOES = 4
 
 
@@ -373,7 +377,8 @@ async def _begin(
         if isinstance(error, Malformed):  # it did answer; what was asked may be past answering
             trial.succeeded()
         else:
-            trial.failed(error, field.loop_time())
+            now_s = field.loop_time()
+            trial.failed(_verdict(error, choice, now_s - trial.began_s), now_s)
         raise
     except BaseException:
         trial.cancelled()
@@ -381,6 +386,17 @@ async def _begin(
     finally:
         tried.duration_ms = exchange.elapsed_ms() - tried.started_ms
     return Begun(choice, upstream, first, trial, tried)
+
+
+def _verdict(error: TidegateError, choice: Choice, took_s: float) -> TidegateError:
+    """What `error` says of its target.
+
+    That a request's time was over says nothing, as the caller may have wanted it short or another
+    target may have used it up; but one that had it all was too slow.
+    """
+    if isinstance(error, DeadlineExceeded) and took_s >= ALL_TIME * choice.target.timeouts.total_s:
+        return FirstTokenTimeout(error.message)
+    return error
 
 
 def _detail(error: TidegateError) -> str:

@@ -176,6 +176,9 @@ def _health(alias: Alias) -> HealthSettings:
 def _watched(config: Config, wards: Wards) -> Callable[[Choice], Health]:
     """The health of a choice, under the terms of the alias that its target stands in."""
     settings = {name: _health(alias) for name, alias in config.models.items()}
+    for name, alias in config.models.items():  # so that they can be told of before they are asked
+        for target in alias.targets:
+            wards.of(f"{target.provider}/{target.model}", settings[name])
 
     def of(choice: Choice) -> Health:
         return wards.of(choice.target.name, settings[choice.target.alias])
