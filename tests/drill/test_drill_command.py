@@ -108,6 +108,17 @@ def test_a_target_without_a_fallback_fails_and_says_why(simulator: str) -> None:
         (("--target", "ftp://x"), "--target is http://HOST:PORT"),
         (("--target", "http://127.0.0.1:1"), "--target needs --simulators"),
         (("--target", "http://127.0.0.1:1", "--simulators", "x"), "is not http://HOST:PORT"),
+        (
+            (
+                "--target",
+                "http://127.0.0.1:1",
+                "--simulators",
+                "a=http://127.0.0.1:1",
+                "--alias",
+                "x",
+            ),
+            "The simulator at 127.0.0.1:1 does not answer",
+        ),
         (("--scenario", "flood"), "'flood' is not one of 'provider-down'"),
     ],
 )

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from tidegate.drill.simulators import DidNotStart, until_up
+from tidegate.drill.simulators import Absent, until_up
 from tidegate.ledger.segment import segments
 from tidegate.parent import child_environment
 from tidegate.store.records import Filter, RecordStore
@@ -45,13 +45,13 @@ class OwnGateway:
             )
 
     async def until_ready(self) -> None:
-        """Return when every worker serves and records are loaded. Raises: `DidNotStart`."""
+        """Return when every worker serves and records are loaded. Raises: `Absent`."""
         what = f"gateway (its log: {self._log})"
         await until_up(self.host, self.port, "/readyz", self._process, what, within_s=_UP_WITHIN_S)
         give_up_s = asyncio.get_running_loop().time() + _UP_WITHIN_S
         while not self._started("tidegate.control"):
             if asyncio.get_running_loop().time() > give_up_s:
-                raise DidNotStart(f"The control process did not start; see {self._log}.")
+                raise Absent(f"The control process did not start; see {self._log}.")
             await asyncio.sleep(_POLL_S)
 
     def kill_worker(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from tidegate.drill.simulators import DidNotStart
+from tidegate.drill.simulators import Absent
 from tidegate.supervisor.commands import free_port
 
 SERVER: Final = "redis-server"
@@ -37,7 +37,7 @@ class Redis:
         self.port = free_port()
 
     async def start(self) -> None:
-        """Be there, and quick. Raises: `DidNotStart`."""
+        """Be there, and quick. Raises: `Absent`."""
         self._delay_s = 0.0
         if self._process is None:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ class Redis:
                 writer.close()
                 return
             await asyncio.sleep(_POLL_S)
-        raise DidNotStart(f"The {SERVER} was not up after {_UP_WITHIN_S:g} s.")
+        raise Absent(f"The {SERVER} was not up after {_UP_WITHIN_S:g} s.")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

@@ -76,7 +76,7 @@ Show = Callable[[Progress], None]
 
 
 async def play(stage: Stage, scenario: Scenario, pressure: Pressure, show: Show) -> Result:
-    """Play one scenario. Raises: `DidNotStart`."""
+    """Play one scenario. Raises: `Absent`."""
     if (missing := stage.lacks(scenario)) is not None:
         return Result(scenario, lacks=missing)
     show(Progress(scenario, "starting"))

@@ -84,7 +84,7 @@ SCENARIOS: Final = (
         "rate-limited",
         "a provider answers 429 and wants two seconds",
         Action.FAULT,
-        Limits(),
+        Limits(first_token=2.0),  # a wait that is asked for may be waited for
         fault="retry-after=2",
     ),
     Scenario(

@@ -22,8 +22,8 @@ _ANSWER_WITHIN_S: Final = 10.0
 _OK: Final = 200
 
 
-class DidNotStart(Exception):
-    """Something the drill needs did not come up; the message says what and why."""
+class Absent(Exception):
+    """Something the drill needs is not there; the message says what and why."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -113,10 +113,15 @@ class RemoteSimulator:
 
     async def _ask(self, method: str, path: str, body: object = None) -> Any:
         data = b"" if body is None else msgspec.json.encode(body)
-        status, said = await fetch(self._host, self._port, method, path, data)
+        try:
+            status, said = await fetch(self._host, self._port, method, path, data)
+        except OSError as error:
+            raise Absent(
+                f"The simulator at {self._host}:{self._port} does not answer: {error}"
+            ) from error
         if status != _OK:
             text = said[:200].decode("utf-8", "replace")
-            raise DidNotStart(f"The simulator at {self._host}:{self._port} said {status}: {text}")
+            raise Absent(f"The simulator at {self._host}:{self._port} said {status}: {text}")
         return msgspec.json.decode(said)
 
 
@@ -133,7 +138,7 @@ class OwnSimulator(RemoteSimulator):
         self._lives = 0
 
     async def start(self) -> None:
-        """Start the process, and return when it answers. Raises: `DidNotStart`."""
+        """Start the process, and return when it answers. Raises: `Absent`."""
         if self._process is not None:
             await self.fail("")
             return
@@ -190,12 +195,12 @@ async def until_up(
     *,
     within_s: float = _UP_WITHIN_S,
 ) -> None:
-    """Return when `path` is answered with 200. Raises: `DidNotStart`."""
+    """Return when `path` is answered with 200. Raises: `Absent`."""
     loop = asyncio.get_running_loop()
     give_up_s = loop.time() + within_s
     while loop.time() < give_up_s:
         if process is not None and process.poll() is not None:
-            raise DidNotStart(f"The {what} ended with exit code {process.returncode}.")
+            raise Absent(f"The {what} ended with exit code {process.returncode}.")
         try:
             status, _ = await fetch(host, port, "GET", path, b"")
         except OSError:
@@ -203,7 +208,7 @@ async def until_up(
         if status == _OK:
             return
         await asyncio.sleep(_POLL_S)
-    raise DidNotStart(f"The {what} was not up after {within_s:g} s.")
+    raise Absent(f"The {what} was not up after {within_s:g} s.")
 
 
 async def fetch(

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from tidegate.clock import SystemClock
 from tidegate.config.load import load
 from tidegate.config.model import Config
 from tidegate.drill.checks import Charge
@@ -75,7 +76,7 @@ class Stage(Protocol):
         ...
 
     def site(self, scenario: Scenario) -> Any:
-        """A context manager with the `Site`. Raises: `DidNotStart`."""
+        """A context manager with the `Site`. Raises: `Absent`."""
         ...
 
 
@@ -102,7 +103,7 @@ class OwnStage:
         return bool(self._victim and self._simulators)
 
     async def open(self) -> None:
-        """Start the simulated providers. Raises: `DidNotStart`."""
+        """Start the simulated providers. Raises: `Absent`."""
         await asyncio.gather(*(each.start() for each in self._simulators))
         if self._redis is not None:
             await self._redis.start()
@@ -204,6 +205,7 @@ class RemoteStage:
     async def site(self, scenario: Scenario) -> AsyncGenerator[Site]:
         """See `Stage.site`."""
         del scenario
+        began_ns = SystemClock().now_ns()
         for each in self._simulators:
             await each.start()
             await each.reset()
@@ -216,7 +218,8 @@ class RemoteStage:
         )
         yield site
         if self._config is not None:
-            site.records = await _settled(self._config.store)
+            found = await _settled(self._config.store)
+            site.records = [record for record in found if record.started_ns >= began_ns]
 
 
 def _made_anew(directory: Path) -> None:

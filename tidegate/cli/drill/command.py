@@ -24,7 +24,7 @@ from tidegate.config.source import read
 from tidegate.drill.load import Place
 from tidegate.drill.run import Pressure, Result, play
 from tidegate.drill.scenarios import NAMES, Scenario, named
-from tidegate.drill.simulators import DidNotStart, RemoteSimulator, fetch
+from tidegate.drill.simulators import Absent, RemoteSimulator, fetch
 from tidegate.drill.stage import OwnStage, RemoteStage, Stage
 from tidegate.drill.staging import aliases
 
@@ -117,7 +117,7 @@ def drill(
     try:
         with screen, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             results = runner.run(_play_all(opened, scenarios, pressure, screen))
-    except DidNotStart as error:
+    except Absent as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
