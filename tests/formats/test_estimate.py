@@ -13,6 +13,7 @@ from tidegate.formats.estimate import (
     PAGE_TOKENS,
     SMALL_IMAGE_TOKENS,
     input_tokens,
+    piece_tokens,
 )
 from tidegate.formats.messages import read_ask, read_reply
 from tidegate.formats.words import (
@@ -84,3 +85,8 @@ def test_recorded_requests_without_tools_are_met_by_half_to_double() -> None:
                 met += 1
                 assert usage.input / 2 < input_tokens(read_ask(request)) < usage.input * 2
     assert met
+
+
+def test_a_piece_of_a_stream_is_a_token_unless_it_is_long() -> None:
+    assert [piece_tokens(each) for each in (None, " water", "x" * 15)] == [1, 1, 1]
+    assert piece_tokens("x" * 400) == 100
