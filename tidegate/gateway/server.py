@@ -8,6 +8,7 @@ import socket
 import ssl
 
 from tidegate.gateway.edge import App, Bounds, Edge, Shared
+from tidegate.net.listen import BACKLOG
 
 SWEEP_S = 1.0
 LAST_WORDS_S = 5.0
@@ -29,7 +30,10 @@ class Server:
     async def start(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Accept connections from `listener`."""
         shared = self._shared
-        self._server = await self._loop.create_server(lambda: Edge(shared), sock=listener, ssl=tls)
+        # Without the backlog the shared listener's own would be lowered to 100.
+        self._server = await self._loop.create_server(
+            lambda: Edge(shared), sock=listener, ssl=tls, backlog=BACKLOG
+        )
         self._sweep()
 
     async def drain(self, wait_s: float) -> None:

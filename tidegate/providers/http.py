@@ -120,7 +120,8 @@ class HttpProvider:
             self._ended(replica, head_s, error)
             if self._several and error.elsewhere:
                 error.place = replica
-                if not isinstance(error, UpstreamDenied):  # the others know the account as well
+                # Of an account's limits and rights the other servers know as well.
+                if not isinstance(error, UpstreamDenied | UpstreamRateLimited):
                     error.spare = error.spare or self.replicas.spare(self._time(), replica)
             raise
         except BaseException:
