@@ -157,6 +157,8 @@ class Facts(Struct):
     content: bool = False
     """Whether content (text, a tool call, a refusal, reasoning) has been seen: the commit point."""
     chunks: int = 0
+    said_tokens: int = 0
+    """About how much of a stream's content has come: what is charged if no more is told."""
     headers: list[tuple[bytes, bytes]] = []
     """Upstream headers that matter to the caller, to be passed on."""
     dropped: tuple[str, ...] = ()

@@ -43,7 +43,15 @@ IMAGE_TOKENS, SMALL_IMAGE_TOKENS = 1_200, 85
 PAGE_BYTES, PAGE_TOKENS = 64 << 10, 1_500
 SOUND_TOKEN_BYTES = 1_600
 
+PIECE_LETTERS = 16
+"""A piece of a stream that is shorter is one token: servers send them as they come."""
+
 _encode = msgspec.json.Encoder().encode
+
+
+def piece_tokens(text: str | None) -> int:
+    """About how many tokens a piece of a stream is; one that says nothing we know counts as one."""
+    return 1 if text is None or len(text) < PIECE_LETTERS else len(text) // TOKEN_BYTES
 
 
 def input_tokens(ask: Ask) -> int:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tidegate.errors import BadRequest, UpstreamMalformed
+from tidegate.formats.estimate import piece_tokens
 from tidegate.formats.faults import reported
 from tidegate.formats.words import Ask, Began, Reply, Used
 from tidegate.types import Facts, Usage
@@ -219,8 +220,9 @@ class PassingWatch:
                 facts.content = True
                 if not self.complete():
                     self._finished.add(choice.index)
-            elif not facts.content:
-                facts.content = bool(choice.text) or _has_content(choice.delta)
+            elif facts.content or choice.text or _has_content(choice.delta):
+                facts.content = True
+                facts.said_tokens += _tokens(choice)
         # The usage chunk is the one without choices; other choiceless chunks (a content filter's
         # verdict on the prompt) are the caller's.
         return self._wants_usage or bool(chunk.choices) or chunk.usage is None
@@ -228,6 +230,11 @@ class PassingWatch:
     def complete(self) -> bool:
         """Whether every choice has finished. See `Watch.complete`."""
         return len(self._finished) >= self._choices
+
+
+def _tokens(choice: _Choice) -> int:
+    text = choice.text if choice.delta is None else choice.delta.content
+    return piece_tokens(text if isinstance(text, str) else None)
 
 
 def _has_content(delta: _Delta | None) -> bool:

@@ -1,12 +1,14 @@
 """What an answer used when its provider did not say: counted from what was delivered.
 
-A stream that was cut, or left by its caller, ends before the usage comes; some providers never
-send it. Such an answer is neither free nor charged as if it had been whole: a chunk of a stream
-counts as a token, which is how providers send them, and the text of a whole answer is counted as a
-request's is.
+A stream that was cut, or left by its caller, ends before the usage comes, or after no more than a
+first figure of it (Anthropic's and Google's streams begin with one); some providers never send it.
+Such an answer is neither free nor charged as if it had been whole: what came of it is counted, a
+short piece of a stream as a token and the text of a whole answer as a request's is.
 """
 
 from __future__ import annotations
+
+from msgspec import structs
 
 from tidegate.errors import TidegateError, UpstreamError
 from tidegate.formats.estimate import input_tokens
@@ -20,13 +22,19 @@ EMPTY_REQUEST = Ask(model="", turns=())
 
 
 def delivered(call: Call, facts: Facts, first: bytes) -> Usage | None:
-    """The usage of an answer that told none; None when nothing of it was delivered.
+    """The usage of an answer: as told, if that is the last word; None when nothing was delivered.
 
     `first` is all of an answer that is not streamed.
     """
+    told = facts.usage
     if not facts.content or call.wire in ("embeddings", "count_tokens"):
-        return None
-    return Usage(input=asked(call), output=facts.chunks if call.stream else _whole(call, first))
+        return told
+    if told is None:
+        said = facts.said_tokens if call.stream else _whole(call, first)
+        return Usage(input=asked(call), output=said)
+    if not call.stream or facts.finish_reason is not None:
+        return told
+    return structs.replace(told, output=max(told.output, facts.said_tokens))
 
 
 def asked(call: Call) -> int:

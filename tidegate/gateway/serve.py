@@ -291,10 +291,9 @@ def note_request(exchange: Exchange, call: Call, plan: Plan, body: bytes) -> Non
 def note_answer(rooms: Rooms, exchange: Exchange, call: Call, begun: Begun) -> None:
     """Put into the record what the answer turned out to be, and what it cost."""
     record, choice, facts = exchange.record, begun.choice, begun.upstream.facts
-    if facts.usage is None:
-        facts.usage = delivered(call, facts, begun.first)
-        record.usage_estimated = facts.usage is not None
-    usage = facts.usage
+    usage = delivered(call, facts, begun.first)
+    record.usage_estimated = usage is not facts.usage
+    facts.usage = usage
     record.target, record.provider = choice.name, choice.target.provider
     record.model, record.reason = facts.model or choice.model, choice.reason
     record.dropped = list(facts.dropped)

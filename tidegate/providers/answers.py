@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tidegate.errors import UpstreamCut, UpstreamError, UpstreamMalformed
+from tidegate.formats.estimate import piece_tokens
 from tidegate.formats.format import Heard, Reader, Spoken, Watch, Writer
 from tidegate.formats.heard import HEARD
 from tidegate.formats.words import (
@@ -22,6 +23,7 @@ from tidegate.formats.words import (
     TextDelta,
     ThinkingDelta,
     ToolBegan,
+    ToolDelta,
     Used,
 )
 from tidegate.net.http import Response
@@ -267,6 +269,10 @@ def note(facts: Facts, deltas: list[Delta]) -> None:
             case TextDelta() | ThinkingDelta() | RefusalDelta():
                 if delta.text:
                     facts.content = True
+                    facts.said_tokens += piece_tokens(delta.text)
+            case ToolDelta():
+                if delta.arguments:
+                    facts.said_tokens += piece_tokens(delta.arguments)
             case ToolBegan():
                 facts.content = True
             case Finished():

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from tidegate.errors import UpstreamMalformed
+from tidegate.formats.estimate import piece_tokens
 from tidegate.formats.messages.failures import reported
 from tidegate.formats.messages.shapes import (
     BROKEN,
@@ -253,6 +254,7 @@ class Watch:
         match told.type:
             case "content_block_delta":
                 facts.chunks += 1
+                facts.said_tokens += _tokens(told.delta)
                 if not facts.content:
                     facts.content = _says(told.delta)
             case "content_block_start":
@@ -279,6 +281,11 @@ class Watch:
 
 def _says(piece: _Piece | None) -> bool:
     return piece is not None and bool(piece.text or piece.thinking or piece.partial_json)
+
+
+def _tokens(piece: _Piece | None) -> int:
+    said = "" if piece is None else piece.text or piece.thinking or piece.partial_json
+    return piece_tokens(said) if said else 0
 
 
 def reader() -> Reader:

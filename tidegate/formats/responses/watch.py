@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import cast
 
 from tidegate.errors import UpstreamCut, UpstreamMalformed
+from tidegate.formats.estimate import piece_tokens
 from tidegate.formats.responses.failure import reported
 from tidegate.formats.responses.reader import DONE
 from tidegate.formats.responses.reply import decode_response
@@ -46,6 +47,8 @@ class ResponsesWatch:
         match told.type:
             case kind if kind in _DELTAS:
                 self._facts.content = self._facts.content or bool(told.delta)
+                piece = told.delta if isinstance(told.delta, str) else None
+                self._facts.said_tokens += piece_tokens(piece)
             case "response.output_item.added" | "response.output_item.done":
                 self._facts.content = self._facts.content or _says_something(told)
             case "response.created" | "response.in_progress" | "response.queued":
