@@ -279,6 +279,13 @@ def test_only_the_last_event_is_the_end() -> None:
     assert reading.done
 
 
+def test_a_stream_without_any_output_is_malformed() -> None:
+    with pytest.raises(UpstreamMalformed, match="no output"):
+        read(CREATED, COMPLETED)
+    with pytest.raises(UpstreamMalformed, match="no output"):
+        watch(Facts(), {}, wants_usage=True).passes(b"", json.dumps(COMPLETED).encode())
+
+
 def test_end_mark_of_another_format_is_no_end() -> None:
     for looker in (reader().read, watch(Facts(), {}, wants_usage=True).passes):
         with pytest.raises(UpstreamCut):

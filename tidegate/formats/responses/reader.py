@@ -133,6 +133,8 @@ class ResponsesReader:
         response = event.response
         if response is None:
             raise UpstreamMalformed("The provider's last event holds no response.")
+        if not self._said and response.is_empty:
+            raise UpstreamMalformed("The provider's answer holds no output.")
         if not self._said and response.output:
             self._say(0, reply_of(response).choices[0].parts, deltas)
         finish = response.finish(called=bool(self._calls), refused=self._refused)

@@ -50,7 +50,7 @@ def decode_response(body: bytes) -> ResponseShape:
         raise UpstreamMalformed("The provider's answer is not the JSON it should be.") from error
     if response.error is not None or response.status in ("failed", "cancelled"):
         raise reported(response.error)
-    if response.output is None:
+    if response.output is None or response.is_empty:
         raise UpstreamMalformed("The provider's answer holds no output.")
     return response
 

@@ -115,6 +115,11 @@ class ResponseShape(Struct):
         """Why it is not complete; empty when that is not told."""
         return (self.incomplete_details and self.incomplete_details.reason) or ""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it claims to be complete and says nothing."""
+        return self.status == "completed" and not self.output
+
     def finish(self, *, called: bool, refused: bool) -> Finish:
         """Why it ended, given whether it called functions and whether it refused."""
         if self.status == "incomplete":

@@ -57,6 +57,8 @@ class ResponsesWatch:
             case "response.completed" | "response.incomplete":
                 if told.response is None:
                     raise UpstreamMalformed("The provider's last event holds no response.")
+                if not self._facts.content and told.response.is_empty:
+                    raise UpstreamMalformed("The provider's answer holds no output.")
                 _note(self._facts, told.response)
                 self.done = True
                 return False
