@@ -55,12 +55,7 @@ class ResponsesWatch:
                 if told.response is not None:
                     self._facts.model = told.response.model or self._facts.model
             case "response.completed" | "response.incomplete":
-                if told.response is None:
-                    raise UpstreamMalformed("The provider's last event holds no response.")
-                if not self._facts.content and told.response.is_empty:
-                    raise UpstreamMalformed("The provider's answer holds no output.")
-                _note(self._facts, told.response)
-                self.done = True
+                self._end(told.response)
                 return False
             case "response.failed":
                 raise reported(told.response and told.response.error)
@@ -69,6 +64,14 @@ class ResponsesWatch:
             case _:
                 pass
         return True
+
+    def _end(self, response: ResponseShape | None) -> None:
+        if response is None:
+            raise UpstreamMalformed("The provider's last event holds no response.")
+        if not self._facts.content and response.is_empty:
+            raise UpstreamMalformed("The provider's answer holds no output.")
+        _note(self._facts, response)
+        self.done = True
 
     def complete(self) -> bool:
         """Whether a stream that ends here has said all: never, for its last event says so."""
