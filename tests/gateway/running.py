@@ -37,6 +37,7 @@ class Gateway:
     live: Live
     spool: SpoolWriter
     config: Path
+    lasting: Lasting
 
     @property
     def url(self) -> str:
@@ -95,7 +96,7 @@ async def running(
         await server.start(listener, None)
         port: int = listener.getsockname()[1]
         try:
-            yield Gateway(port, directory, sim, server, live, spool, path)
+            yield Gateway(port, directory, sim, server, live, spool, path, lasting)
         finally:
             await server.drain(0.5)
             await live.close()

@@ -30,6 +30,8 @@ class Step:
     """All that is sent, whatever is asked for; the connection is closed after it."""
     drip: bytes | None = None
     """Sent again and again, after `raw`, until the gateway closes the connection."""
+    wait_s: float = 0.0
+    """Silence before it."""
 
 
 @dataclass
@@ -90,6 +92,8 @@ async def _exchange(
     here.bodies.append(body)
     here.keys.append(lines.get("authorization", "").removeprefix("bearer "))
     step = here.next()
+    if step.wait_s:
+        await asyncio.sleep(step.wait_s)
     if step.hang:
         gone = asyncio.ensure_future(reader.read(1))
         released = asyncio.ensure_future(here.release.wait())

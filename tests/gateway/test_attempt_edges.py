@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tidegate.gateway.exchange import Exchange
+from tidegate.gateway.openai import CHAT
+from tidegate.gateway.serve import serve
+from tidegate.telemetry.record import Record
+
 from .conftest import Open
 from .scripted import Step, scripted
-from .test_attempt import House
+from .test_attempt import HELLO, House
 
 CONFIG = """
 providers:
@@ -363,3 +369,69 @@ async def test_a_caller_who_leaves_during_a_pause_leaves_a_record(build: Any) ->
     record = await house.gateway.record()
     assert record.outcome == "client_gone"
     assert [tried.outcome for tried in record.attempts] == ["upstream_rate_limited"]
+
+
+async def test_what_a_provider_and_a_caller_make_up_is_shortened_in_the_record(build: Any) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}}
+    body = {"model": "m" * 100_000, "choices": [choice | {"finish_reason": "f" * 100_000}]}
+    house = await build((Step(body=json.dumps(body).encode()),))
+    assert await house.text("alone") == "Hi"
+    record = await house.gateway.record()
+    assert record.model == "m" * 200
+    assert record.finish_reason == "f" * 200
+
+
+class Spool:
+    """A spool whose disk is slow."""
+
+    healthy = True
+
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+        self.taken = asyncio.Event()
+
+    def append(self, payload: bytes) -> asyncio.Future[None]:
+        self.payloads.append(payload)
+        self.taken.set()
+        return asyncio.get_running_loop().create_future()
+
+
+class Line:
+    """A caller's connection that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.write_paused = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def resume_reading(self) -> None:
+        pass
+
+    def done(self, *, keep_alive: bool) -> None:
+        pass
+
+    def abort(self) -> None:
+        self.written = b"cut"
+
+    async def drain(self) -> None:
+        pass
+
+
+async def test_a_drain_that_is_over_while_a_record_is_written_still_sends_the_answer(
+    build: Any,
+) -> None:
+    house = await build()
+    spool, line = Spool(), Line()
+    rooms: Any = replace(house.gateway.live.house.rooms, spool=spool)
+    exchange = Exchange(line, method=b"POST", url=b"/", headers=[], chunked=True, keep_alive=True)
+    exchange.record = Record("r", 0, "w", "chat", "/", "v")
+    exchange.take(json.dumps({"model": "alone", "messages": HELLO}).encode())
+    exchange.complete()
+    task = asyncio.ensure_future(serve(rooms, CHAT, exchange))
+    await spool.taken.wait()
+    task.cancel()
+    await task
+    assert b"Hello there." in line.written
+    assert len(spool.payloads) == 1

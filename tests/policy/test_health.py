@@ -168,6 +168,18 @@ def test_first_tokens_of_streams_set_the_wait_before_a_hedge(health: Health) -> 
     assert health.hedge_after_s() == 19.0
 
 
+def test_a_whole_answer_is_not_measured_by_first_tokens(health: Health) -> None:
+    for number in range(40):
+        begun(health).answered(float(number))
+    assert health.hedge_after_s() is not None
+    assert health.hedge_after_s(whole=True) is None
+    noted = health.latencies.count
+    begun(health).outrun(9.0, whole=True)
+    assert health.latencies.count == noted
+    health.settings = HealthSettings(hedge=HedgeSettings(after_s=2.0))
+    assert health.hedge_after_s(whole=True) == 2.0
+
+
 def test_attempt_that_was_outrun_keeps_the_percentile_honest(health: Health) -> None:
     for _ in range(30):
         begun(health).answered(1.0)

@@ -21,6 +21,7 @@ import logging
 import math
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -68,6 +69,8 @@ TIMEOUT_HEADER, TIMEOUT_DIGITS = b"x-tidegate-timeout-ms", 9
 """What a caller may say to wait less than its alias would; never more."""
 ANTHROPIC = ("messages", "count_tokens")
 """The formats whose SDK looks for the request's id in a header of its own."""
+NAME_CHARACTERS, NAMES_KEPT = 200, 100
+"""What a record keeps of names that others make up."""
 CALLER_GONE_STATUS = 499
 """Never sent: what nginx's log made customary for a caller who left."""
 
@@ -274,7 +277,10 @@ async def settle(rooms: Rooms, exchange: Exchange, ending: Ending | None) -> Non
         log.exception("record lost", extra={"fields": {"request_id": record.request_id}})
         return
     if ending is not None:
-        await written
+        # A drain's time may be over just now. The record is as good as written then, and the
+        # answer is whole: its end is sent rather than cut off.
+        with suppress(asyncio.CancelledError):
+            await written
 
 
 def note_request(exchange: Exchange, call: Call, plan: Plan, body: bytes) -> None:
@@ -296,7 +302,7 @@ def note_answer(rooms: Rooms, exchange: Exchange, call: Call, begun: Begun) -> N
     facts.usage = usage
     record.target, record.provider = choice.name, choice.target.provider
     record.model, record.reason = facts.model or choice.model, choice.reason
-    record.dropped = list(facts.dropped)
+    record.dropped = [name[:NAME_CHARACTERS] for name in facts.dropped[:NAMES_KEPT]]
     note_facts(exchange, facts)
     if usage is None:
         return
@@ -311,8 +317,10 @@ def note_answer(rooms: Rooms, exchange: Exchange, call: Call, begun: Begun) -> N
 def note_facts(exchange: Exchange, facts: Facts) -> None:
     """Put into the record what the answer says of itself."""
     record, usage = exchange.record, facts.usage
-    record.model = facts.model or record.model
-    record.finish_reason, record.chunks = facts.finish_reason, facts.chunks
+    record.model = facts.model[:NAME_CHARACTERS] if facts.model else record.model
+    reason = facts.finish_reason
+    record.finish_reason = reason[:NAME_CHARACTERS] if reason else reason
+    record.chunks = facts.chunks
     if usage is not None:
         record.input_tokens, record.output_tokens = usage.input, usage.output
         record.cached_input_tokens = usage.cached_input
