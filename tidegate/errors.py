@@ -181,6 +181,8 @@ class UpstreamError(TidegateError):
     elsewhere = True
     spare: bool = False
     """Whether another account or replica of the same target is free: no pause is needed then."""
+    answered: int | None = None
+    """The HTTP status that the target answered with, if it did."""
     place: object = None
     """The replica it came from, for the next try to avoid, if there are several."""
     remedy = "Try again; if it goes on, look at the provider's status and `tidegate log --errors`."

@@ -134,6 +134,7 @@ async def test_a_retry_after_is_waited_for(build: Any) -> None:
     house = await build((Step(429, headers={"retry-after-ms": "40"}),))
     assert await house.text("alone") == "Hello there."
     first, second = (await house.gateway.record()).attempts
+    assert (first.status, second.status) == (429, None)
     assert second.started_ms - (first.started_ms + first.duration_ms) >= 39
 
 
@@ -228,7 +229,10 @@ async def test_an_overflow_drops_the_oldest_turns_where_that_is_wanted(build: An
             {"role": "assistant", "content": f"a{number}"},
         ]
     turns.append({"role": "user", "content": "last"})
-    await house.client.chat.completions.create(model="trims", messages=turns)
+    raw = await house.client.chat.completions.with_raw_response.create(
+        model="trims", messages=turns
+    )
+    assert raw.headers["x-tidegate-adapted"] == "trimmed"
     sent = [len(body["messages"]) for body in house.one.bodies]
     assert sent[0] > sent[1] > sent[2]
     assert house.one.bodies[2]["messages"][0] == turns[0]
@@ -253,6 +257,7 @@ async def test_the_model_is_told_its_mistake_and_asked_again(build: Any, *, stre
     ask = house.streamed if stream else house.text
     assert await ask("repairs", response_format=wish) == '{"age": 3}'
     assert await house.outcomes() == ["upstream_malformed", "ok"]
+    assert (await house.gateway.record()).adapted == ["repaired"]
     assert "not json" in json.dumps(house.one.bodies[1]["messages"])
 
 

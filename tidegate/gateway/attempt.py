@@ -33,7 +33,7 @@ from tidegate.gateway.exchange import Exchange
 from tidegate.gateway.verify import Malformed, verify
 from tidegate.policy.health import Health, Trial
 from tidegate.policy.retry import Again, Elsewhere, RetrySettings, next_step
-from tidegate.telemetry.record import Attempt
+from tidegate.telemetry.record import Attempt, Record
 from tidegate.types import Answer, Call, Choice, Plan
 
 MOST_TRIMS = 5
@@ -41,6 +41,8 @@ MOST_TRIES = 50
 """Tries for one request, whatever the chains and terms add up to."""
 
 DETAIL_CHARACTERS = 500
+FILTERED = ("content_filter", "refusal")
+"""Reasons for an end that a chain for filtered answers is meant for."""
 ALL_TIME = 0.9
 """The share of a request's time that counts as all of it."""
 RESPONSE_ECHOES = 4
@@ -115,7 +117,7 @@ async def attempt(
     """
     record = exchange.record
     record.gateway_ms = exchange.elapsed_ms()
-    course = _Course(plan, call, thread)
+    course = _Course(plan, call, thread, exchange.record)
     while (choice := course.choice) is not None:
         health = field.health(choice)
         trial = course.begin(health, field.loop_time())
@@ -142,8 +144,9 @@ async def attempt(
 class _Course:
     """Where one request stands on its way through the plan."""
 
-    def __init__(self, plan: Plan, call: Call, thread: Thread | None) -> None:
+    def __init__(self, plan: Plan, call: Call, thread: Thread | None, record: Record) -> None:
         self.call = call
+        self._record = record
         self._thread = thread
         self.terms = plan.terms
         self.checks = plan.terms.check and asks_for_form(call.body)
@@ -263,6 +266,7 @@ class _Course:
             return False
         self._trims += 1
         self.call = structs.replace(self.call, body=body)
+        self._adapt("trimmed")
         return True
 
     def _repaired(self, error: UpstreamError) -> bool:
@@ -274,7 +278,12 @@ class _Course:
             return False
         self._repairs += 1
         self.call = structs.replace(self.call, body=body)
+        self._adapt("repaired")
         return True
+
+    def _adapt(self, how: str) -> None:
+        if how not in self._record.adapted:
+            self._record.adapted.append(how)
 
 
 async def _try(field: Field, exchange: Exchange, course: _Course, trial: Trial) -> Begun:
@@ -374,6 +383,7 @@ async def _begin(
         upstream, first = await _open(field, exchange, course, choice, trial)
     except TidegateError as error:
         tried.outcome, tried.detail = error.code, _detail(error)
+        tried.status = getattr(error, "answered", None)
         if isinstance(error, Malformed):  # it did answer; what was asked may be past answering
             trial.succeeded()
         else:
@@ -427,7 +437,7 @@ async def _open(
         trial.answered(time(), whole=not call.stream)
         if course.checks and (not call.stream or course.terms.hold):
             held = await verify(call, upstream, held)
-        if facts.finish_reason == "content_filter" and course.terms.on_filter:
+        if facts.finish_reason in FILTERED and course.terms.on_filter:
             raise ContentFiltered("The provider's content filter stopped the answer.")  # noqa: TRY301
     except UpstreamError as error:
         upstream.close(None if isinstance(error, Malformed) else error)

@@ -230,6 +230,9 @@ def told(exchange: Exchange, call: Call, begun: Begun) -> list[Header]:
     if attempts > 1:
         headers.append((b"x-tidegate-attempts", b"%d" % attempts))
         headers.append((b"x-tidegate-reason", choice.why))
+    if exchange.record.adapted:
+        adapted = ", ".join(exchange.record.adapted)
+        headers.append((b"x-tidegate-adapted", adapted.encode()))
     if facts.dropped:
         headers.append((b"x-tidegate-dropped", header_text(", ".join(facts.dropped))))
     return headers
@@ -328,7 +331,7 @@ def note_facts(exchange: Exchange, facts: Facts) -> None:
         record.reasoning_tokens = usage.reasoning
 
 
-# What this file asks of each room. Rooms satisfy these by shape; only `house.py` names them.
+# What this file asks of each room. Rooms satisfy these by shape; only `house` names them.
 
 
 class Keys(Protocol):

@@ -195,6 +195,7 @@ class HttpProvider:
         self.accounts.ended(account, error, now_s)
         if isinstance(error, UpstreamDenied | UpstreamRateLimited):
             error.spare = self.accounts.spare(now_s)
+        error.answered = response.status
         raise error
 
     def _ended(self, replica: Replica, head_s: float | None, error: UpstreamError | None) -> None:

@@ -62,6 +62,8 @@ class Record(msgspec.Struct, omit_defaults=True):
     attempts: list[Attempt] = []
     degraded: str | None = None
     """What was answered because no target could: `canned`."""
+    adapted: list[str] = []
+    """What was done to the request so that it could be answered: `trimmed`, `repaired`."""
     dropped: list[str] = []
     """Fields of the request that the target's format had no word for."""
 
