@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator
 
 import pytest
 import pytest_asyncio
-from pair_ways import Pairs, open_pairs
+
+from tests.pairs.pair_ways import Pairs, open_pairs
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pair_callers import Called
-from pair_ways import WAYS
 
+from tests.pairs.pair_callers import Called
+from tests.pairs.pair_ways import WAYS
 from tidegate.providers.simulated.choices import text_of
 from tidegate.providers.simulated.vocabulary import Vocabulary
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from pair_callers import Callers
 
 from tests.gateway.running import Gateway, running
+from tests.pairs.pair_callers import Callers
 from tidegate.conversations.kept import is_kept
 from tidegate.ledger.segment import read_segment, segments
 from tidegate.providers.simulated.settings import Settings

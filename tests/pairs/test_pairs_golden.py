@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
-from pair_samples import ALL
-from pair_tap import Asked, Tap, tapped
-from pair_ways import KEY, WAYS, Pairs, Way, open_pairs
 from pydantic import TypeAdapter
 
 from tests.formats import bedrock_model, chat_judge, gemini_judge, messages_judge
+from tests.pairs.pair_samples import ALL
+from tests.pairs.pair_tap import Asked, Tap, tapped
+from tests.pairs.pair_ways import KEY, WAYS, Pairs, Way, open_pairs
 from tidegate.providers.simulated.server import start
 from tidegate.providers.simulated.settings import Settings
 

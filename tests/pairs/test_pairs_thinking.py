@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from pair_callers import Question
-from pair_samples import BOTH, CALLED, CLOCK, CONVERSING, WEATHER, calls, every_pair, thoughts
-from pair_ways import BY_NAME, Pairs, Way
+
+from tests.pairs.pair_callers import Question
+from tests.pairs.pair_samples import (
+    BOTH,
+    CALLED,
+    CLOCK,
+    CONVERSING,
+    WEATHER,
+    calls,
+    every_pair,
+    thoughts,
+)
+from tests.pairs.pair_ways import BY_NAME, Pairs, Way
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
