@@ -82,6 +82,15 @@ models:
     targets: [{{provider: one, model: m-1}}]
     retry: {{attempts: 3, backoff: 1ms..2ms}}
     breaker: null
+  burst:
+    targets: [{{provider: one, model: m-1}}]
+    retry: {{attempts: 3, backoff: 300ms..300ms}}
+    breaker: null
+  trims:
+    targets: [{{provider: one, model: m-1}}]
+    on_context_overflow: {{truncate: oldest}}
+    on_malformed: {{repairs: 5}}
+    retry: {{attempts: 1}}
 """
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 ODD: Any = [{"role": "user", "content": [{"type": "video_tape", "reel": 7}]}]
@@ -346,6 +355,43 @@ async def test_a_full_outage_is_not_multiplied(build: Any) -> None:
         with pytest.raises(Exception, match="503"):
             await house.text("outage")
     assert house.one.calls <= 60 * 1.1 + 4
+
+
+async def test_a_burst_is_not_multiplied_while_it_waits_to_try_again(build: Any) -> None:
+    house = await build()
+    house.one.choose = lambda: Step(503)
+    burst = [asyncio.ensure_future(house.text("burst")) for _ in range(50)]
+    await asyncio.gather(*burst, return_exceptions=True)
+    assert house.one.calls <= 50 * 1.1 + 4
+
+
+async def test_a_call_that_was_changed_takes_no_retry_from_others(build: Any) -> None:
+    house = await build()
+    long: Any = [{"role": "user", "content": "Hello"}] * 40
+    house.one.choose = lambda: Step(400, body=b'{"error":{"code":"context_length_exceeded"}}')
+    for _ in range(3):
+        with pytest.raises(Exception, match="400"):
+            await house.client.chat.completions.create(model="trims", messages=long)
+    house.one.choose = Step
+    with pytest.raises(Exception, match="not what was asked for"):
+        await house.text("trims", response_format=WISH)
+    assert house.one.calls == 3 * 6 + 6
+    health = house.gateway.lasting.wards.get("one/m-1")
+    assert health.retry_budget.allows(asyncio.get_running_loop().time())
+
+
+@pytest.mark.parametrize("status", [405, 410, 414, 415, 431, 451])
+async def test_no_other_4xx_is_tried_again_or_rests_anybody(build: Any, status: int) -> None:
+    house = await build((Step(status),) * 3)
+    for number in range(3):
+        with pytest.raises(Exception, match=str(status)):
+            await house.text("once")
+        assert house.one.calls == number + 1
+    with pytest.raises(Exception, match=str(status)):
+        house.one.steps.append(Step(status))
+        await house.text("alone")
+    assert house.one.calls == 4
+    assert await house.text("once") == "Hello there."
 
 
 async def test_a_filtered_stream_that_was_held_leads_to_its_chain(build: Any) -> None:

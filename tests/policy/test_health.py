@@ -198,6 +198,7 @@ def test_budgets_are_paid_by_first_tries_only() -> None:
     begun(health)
     assert health.hedge_budget.allows()
     assert health.retry_budget.allows(0.0)
+    health.retry_budget.withdraw(0.0)
     assert health.begin_again(0.0) is not None
     assert not health.retry_budget.allows(0.0)
     assert (health.calls, health.retries, health.hedges) == (3, 1, 1)

@@ -152,6 +152,8 @@ class _Course:
         self.checks = plan.terms.check and asks_for_form(call.body)
         self._left = list(reversed(plan.choices))
         self._tries = 0
+        self._again = False
+        """Whether the next try is paid by the retry budget: a call that was changed is a new one."""
         self._all_tries = 0
         self._turns_taken: set[type[UpstreamError]] = set()
         self._trims = 0
@@ -178,7 +180,7 @@ class _Course:
 
     def begin(self, health: Health, now_s: float) -> Trial | None:
         """A try at the target at hand; None while it rests."""
-        return health.begin_again(now_s) if self._tries else health.begin(now_s)
+        return health.begin_again(now_s) if self._again else health.begin(now_s)
 
     def skip(self, exchange: Exchange, choice: Choice, rests_s: float) -> None:
         """Pass a target over that rests."""
@@ -202,6 +204,7 @@ class _Course:
     ) -> float:
         """Decide how to go on after `error`; returns the pause before it, in seconds."""
         self._error = error
+        self._again = False
         self._tries += 1
         self._all_tries += 1
         if self._all_tries >= MOST_TRIES or now_s >= deadline_s:
@@ -220,6 +223,9 @@ class _Course:
             budget_allows=health.retry_budget.allows(now_s),
         )
         if isinstance(step, Again):
+            # Paid before the pause, or all that fail meanwhile would be allowed by the same budget.
+            health.retry_budget.withdraw(now_s)
+            self._again = True
             if error.place is not None:
                 self.call = structs.replace(self.call, avoid=error.place)
             return step.pause_s
@@ -242,6 +248,7 @@ class _Course:
     def _next(self) -> None:
         self._left.pop()
         self._tries = 0
+        self._again = False
 
     def _turned(self, error: UpstreamError) -> bool:
         """Whether a chain for just this kind of failure takes over, which it does once."""

@@ -173,10 +173,9 @@ class Health:
         return trial
 
     def begin_again(self, now_s: float, *, anyway: bool = False) -> Trial | None:
-        """A retry, taken from the budget, which was asked before; None while the target rests."""
+        """A retry, which the budget has paid for already; None while the target rests."""
         trial = self._begin(now_s, anyway)
         if trial is not None:
-            self.retry_budget.withdraw(now_s)
             self.retries += 1
         return trial
 

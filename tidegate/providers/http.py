@@ -14,7 +14,13 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Protocol, cast
 
-from tidegate.errors import UpstreamDenied, UpstreamError, UpstreamRateLimited
+from tidegate.errors import (
+    UpstreamDenied,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamRateLimited,
+    UpstreamRefused,
+)
 from tidegate.net.http import Response, Timeouts
 from tidegate.providers.accounts import Account, Accounts
 from tidegate.providers.dialect import GOOD, Dialect
@@ -30,6 +36,8 @@ KEEPER_WAIT_S = 5.0
 CONTENT_TYPE = b"content-type"
 NO_CALL = Call(wire="passthrough", model="", body={}, stream=False, wants_usage=False)
 
+_REFUSALS = frozenset(range(400, 500)) - {408, 425}
+"""What has a client to correct; the two say to try again."""
 _PASSED_ON = frozenset({b"openai-processing-ms", b"openai-version"})
 _REQUEST_IDS = (b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id")
 
@@ -190,7 +198,7 @@ class HttpProvider:
             self.accounts.ended(account, None, now_s)
             return
         body = await _told(response, now_s + ERROR_WAIT_S)
-        error = self._dialect.refusal(response.status, body)
+        error = _meant(response.status, self._dialect.refusal(response.status, body))
         error.retry_after_s = retry_after_s(response, error.retry_after_s)
         self.accounts.ended(account, error, now_s)
         if isinstance(error, UpstreamDenied | UpstreamRateLimited):
@@ -200,6 +208,18 @@ class HttpProvider:
 
     def _ended(self, replica: Replica, head_s: float | None, error: UpstreamError | None) -> None:
         self.replicas.ended(replica, error, head_s, self._time())
+
+
+def _meant(status: int, error: UpstreamError) -> UpstreamError:
+    """`error`, or a refusal where it stands for a 4xx that its format has no other word for.
+
+    Such a one is never tried again, and no caller rests a target by provoking it (414, 431, 451).
+    """
+    if not isinstance(error, UpstreamFailed) or status not in _REFUSALS:
+        return error
+    refused = UpstreamRefused(error.message)
+    refused.status = status
+    return refused
 
 
 async def _told(response: Response, until: float) -> bytes:
