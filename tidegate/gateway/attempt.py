@@ -153,7 +153,7 @@ class _Course:
         self._left = list(reversed(plan.choices))
         self._tries = 0
         self._again = False
-        """Whether the next try is paid by the retry budget: a call that was changed is a new one."""
+        """Whether the next try is a retry, paid by the budget; a call that was changed is new."""
         self._all_tries = 0
         self._turns_taken: set[type[UpstreamError]] = set()
         self._trims = 0
