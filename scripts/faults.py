@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--check", action="store_true", help="write nothing, only compare")
     options.add_argument("--page", type=Path, default=PAGE, help="its file")
     given = options.parse_args(arguments)
+    logging.disable()  # what is told there is met on purpose
     text = asyncio.run(page())
     if given.page.is_file() and given.page.read_text(encoding="utf-8") == text:
         return 0

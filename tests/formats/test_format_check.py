@@ -133,3 +133,9 @@ def test_text_input_becomes_a_message_when_the_model_is_told_its_mistake() -> No
 
 def test_what_has_no_turns_cannot_be_asked_again() -> None:
     assert repaired("completions", {"prompt": "x"}, reply(), "it is empty") is None
+
+
+def test_nothing_is_asked_of_an_answer_that_comes_later() -> None:
+    body = {"tools": [{"type": "function", "name": "f"}]}
+    assert asks_for_form(body)
+    assert not asks_for_form(body | {"background": True})

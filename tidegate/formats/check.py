@@ -20,8 +20,11 @@ _REGEX = jsonschema_rs.RegexOptions()
 
 
 def asks_for_form(body: Mapping[str, Any]) -> bool:
-    """Whether a request asks for anything that can be checked, in any format's words."""
-    return bool(
+    """Whether a request asks for anything that can be checked, in any format's words.
+
+    Nothing can where the answer is to be fetched later (`background`).
+    """
+    return not body.get("background") and bool(
         body.get("tools")
         or body.get("functions")
         or body.get("response_format")

@@ -27,7 +27,8 @@ def delivered(call: Call, facts: Facts, first: bytes) -> Usage | None:
     `first` is all of an answer that is not streamed.
     """
     told = facts.usage
-    if not facts.content or call.wire in ("embeddings", "count_tokens"):
+    later = call.body.get("background")  # all that was delivered is a promise
+    if not facts.content or later or call.wire in ("embeddings", "count_tokens"):
         return told
     if told is None:
         said = facts.said_tokens if call.stream else _whole(call, first)
