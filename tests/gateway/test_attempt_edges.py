@@ -86,6 +86,9 @@ models:
     targets: [{{provider: one, model: m-1}}]
     retry: {{attempts: 3, backoff: 300ms..300ms}}
     breaker: null
+  bounded:
+    targets: [{{provider: one, model: m-1}}]
+    output_tokens: {{default: 300, max: 400}}
   trims:
     targets: [{{provider: one, model: m-1}}]
     on_context_overflow: {{truncate: oldest}}
@@ -328,6 +331,15 @@ async def test_a_good_answer_without_usage_is_kept_however_odd_it_is(build: Any)
     house = await build((Step(body=json.dumps({"choices": [choice]}).encode()),))
     assert await house.text("alone") == "Hi"
     assert (await house.gateway.record()).usage_estimated
+
+
+@pytest.mark.parametrize("odd", [9, "x", [], {"a": 1}])
+async def test_a_field_of_another_api_neither_breaks_nor_lifts_the_ceiling(
+    build: Any, odd: object
+) -> None:
+    house = await build()
+    await house.text("bounded", extra_body={"max_output_tokens": odd})
+    assert house.one.bodies[0]["max_tokens"] == 300
 
 
 # How many calls a failure costs.

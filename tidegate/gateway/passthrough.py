@@ -127,7 +127,7 @@ async def pass_through(
         wire = _wire(path)
         if response.status >= 400:  # noqa: PLR2004
             record.outcome = "upstream_refused" if response.status < 500 else "upstream_failed"  # noqa: PLR2004
-        if not kind.startswith(b"text/event-stream"):
+        if exchange.method == b"HEAD" or not kind.startswith(b"text/event-stream"):
             whole = await response.read_all(ANSWER_LIMIT_BYTES)
             if wire and response.status == 200 and len(whole) <= LEARNT_BYTES:  # noqa: PLR2004
                 _learn(wire, facts, whole)

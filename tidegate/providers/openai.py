@@ -28,7 +28,7 @@ from tidegate.providers.answers import (
 )
 from tidegate.providers.compatible import Row, adapt
 from tidegate.providers.dialect import Request, written
-from tidegate.types import Answer, Call, Choice, Facts
+from tidegate.types import Answer, Call, Choice, Facts, Target
 
 PATHS = {
     "chat": "/chat/completions",
@@ -42,7 +42,12 @@ OWN = ("openai", "azure")
 """Kinds that know the fields of OpenAI's own models only."""
 EVENT_BYTES = 16 << 20
 """How long one event may be: those of Responses repeat the request, and the whole answer."""
-OUTPUT_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+OUTPUT_FIELDS = {
+    "chat": ("max_tokens", "max_completion_tokens"),
+    "completions": ("max_tokens",),
+    "responses": ("max_output_tokens",),
+}
+"""Where a caller bounds the output; in another API's field it would bound nothing."""
 
 
 class OpenAI:
@@ -80,8 +85,8 @@ class OpenAI:
         if call.stream and api in ENDS:
             options = cast("dict[str, Any] | None", body.get("stream_options")) or {}
             body["stream_options"] = options | {"include_usage": True}
-        if api != "embeddings":
-            _bound_output(body, self._output_field(api), target.output_default, target.output_max)
+        if api in OUTPUT_FIELDS:
+            _bound_output(body, api, self._output_field(api), target)
         if self._row.adapts:
             dropped += adapt(body, self._row, api)
         encoded, names = written(choice, body, dropped)
@@ -137,12 +142,11 @@ def _spoken(row: Row) -> Spoken:
     )
 
 
-def _bound_output(
-    body: dict[str, Any], field: str, default: int | None, ceiling: int | None
-) -> None:
+def _bound_output(body: dict[str, Any], api: str, field: str, target: Target) -> None:
     """Set the default where the caller named no output length; lower what passes the ceiling."""
+    default, ceiling = target.output_default, target.output_max
     named = False
-    for name in OUTPUT_FIELDS:
+    for name in OUTPUT_FIELDS[api]:
         asked = body.get(name)
         if asked is not None:
             named = True
