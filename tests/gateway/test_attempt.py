@@ -367,10 +367,10 @@ async def test_a_caller_who_leaves_a_race_takes_both_with_it(build: Any) -> None
 
 async def test_the_other_replica_is_asked_without_a_pause(build: Any) -> None:
     house = await build((Step(500),) * 20, ())
-    for _ in range(8):
+    for _ in range(24):
         assert await house.text("pair") == "Hello there."
-    assert house.one.calls > 0
-    assert house.two.calls == 8
+    assert house.one.calls > 0  # but by a chance of one in 2^24
+    assert house.two.calls == 24
 
 
 async def test_the_other_account_pays_when_one_is_refused(build: Any) -> None:
