@@ -14,6 +14,10 @@ import msgspec
 from tidegate.formats.words import Ask, JsonOutput, Reply, Said, Text, Tool, ToolUse
 
 FAULT_CHARACTERS = 300
+FORMS = frozenset({
+    "tools", "functions", "response_format", "text", "output_config", "output_format",
+})  # fmt: skip
+"""Fields that ask for an answer of a form."""
 
 _decode = msgspec.json.Decoder().decode
 _REGEX = jsonschema_rs.RegexOptions()
@@ -24,14 +28,9 @@ def asks_for_form(body: Mapping[str, Any]) -> bool:
 
     Nothing can where the answer is to be fetched later (`background`).
     """
-    return not body.get("background") and bool(
-        body.get("tools")
-        or body.get("functions")
-        or body.get("response_format")
-        or body.get("text")
-        or body.get("output_config")
-        or body.get("output_format")
-    )
+    if FORMS.isdisjoint(body) or body.get("background"):
+        return False
+    return any(body.get(name) for name in FORMS)
 
 
 def fault(reply: Reply, ask: Ask) -> str | None:

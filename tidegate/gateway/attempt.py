@@ -125,7 +125,10 @@ async def attempt(
             course.skip(exchange, choice, health.breaker.retry_in_s(field.loop_time()))
             continue
         try:
-            begun = await _try(field, exchange, course, trial)
+            if course.terms.hedged:
+                begun = await _try(field, exchange, course, choice, trial)
+            else:
+                begun = await _begin(field, exchange, course, choice, trial)
         except BadRequest as error:
             course.pass_over(error)
             continue
@@ -143,6 +146,23 @@ async def attempt(
 
 class _Course:
     """Where one request stands on its way through the plan."""
+
+    __slots__ = (
+        "_again",
+        "_all_tries",
+        "_error",
+        "_left",
+        "_record",
+        "_repairs",
+        "_rests_s",
+        "_thread",
+        "_tries",
+        "_trims",
+        "_turns_taken",
+        "call",
+        "checks",
+        "terms",
+    )
 
     def __init__(self, plan: Plan, call: Call, thread: Thread | None, record: Record) -> None:
         self.call = call
@@ -293,11 +313,11 @@ class _Course:
             self._record.adapted.append(how)
 
 
-async def _try(field: Field, exchange: Exchange, course: _Course, trial: Trial) -> Begun:
-    """One try, or two at once where the terms allow it. Raises: `UpstreamError`, `BadRequest`."""
-    choice = course.choice
-    assert choice is not None  # noqa: S101 - somebody is tried
-    if course.terms.hedged and course.second is not None:
+async def _try(
+    field: Field, exchange: Exchange, course: _Course, choice: Choice, trial: Trial
+) -> Begun:
+    """One try, or two at once. Raises: `UpstreamError`, `BadRequest`."""
+    if course.second is not None:
         wait_s = field.health(choice).hedge_after_s(whole=not course.call.stream)
         if wait_s is not None:
             return await _race(

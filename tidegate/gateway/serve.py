@@ -311,7 +311,7 @@ def note_answer(rooms: Rooms, exchange: Exchange, call: Call, begun: Begun) -> N
         return
     record.cost_nanousd, record.price = rooms.cost(choice.target, usage)
     if record.cost_nanousd:
-        rooms.health(choice).hedge_budget.paid(record.cost_nanousd)
+        begun.trial.health.hedge_budget.paid(record.cost_nanousd)
     writing_ms = exchange.elapsed_ms() - (record.ttft_ms or 0.0)
     if facts.chunks > 1 and usage.output > 1 and writing_ms > 0:
         record.tokens_per_s = (usage.output - 1) / writing_ms * 1000.0

@@ -39,7 +39,7 @@ NO_CALL = Call(wire="passthrough", model="", body={}, stream=False, wants_usage=
 _REFUSALS = frozenset(range(400, 500)) - {408, 425}
 """What has a client to correct; the two say to try again."""
 _PASSED_ON = frozenset({b"openai-processing-ms", b"openai-version"})
-_REQUEST_IDS = (b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id")
+_REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id"})
 
 
 class Keeper(Protocol):
@@ -77,7 +77,8 @@ class HttpProvider:
         self._keeper = keeper
         self.replicas = replicas
         self.accounts = accounts
-        self._several = len(replicas.all) > 1
+        self._only = replicas.all[0] if len(replicas.all) == 1 else None
+        """The one server, if there is no other: it needs no choice and no judgement."""
         self._time = get_running_loop().time
 
     def start(self) -> None:
@@ -91,14 +92,13 @@ class HttpProvider:
 
         Raises: `UpstreamError`, `BadRequest` when the call cannot be said.
         """
-        await self._ready(deadline)
+        if self._keeper is not None:
+            await self._ready(deadline)
         began_s = self._time()
         account = self.accounts.pick(began_s)
         request = self._dialect.request(choice, call, account.credential)
-        avoid = cast("Replica | None", call.avoid)
-        replica = self.replicas.pick(call, began_s, random.random(), avoid)  # noqa: S311 - balance
+        replica = self._only or self._pick(call, began_s)
         timeouts = choice.target.timeouts
-        replica.begin()
         head_s: float | None = None
         try:
             response = await replica.pool.open(
@@ -117,7 +117,8 @@ class HttpProvider:
             )
             head_s = self._time() - began_s
             try:
-                await self._judge(response, account)
+                if response.status != GOOD or self.accounts.several or account.retired:
+                    await self._judge(response, account)
                 facts = _facts(response)
                 facts.dropped = request.dropped
                 answer = self._dialect.answer(response, call, facts, request.ask)
@@ -126,7 +127,7 @@ class HttpProvider:
                 raise
         except UpstreamError as error:
             self._ended(replica, head_s, error)
-            if self._several and error.elsewhere:
+            if self._only is None and error.elsewhere:
                 error.place = replica
                 # Of an account's limits and rights the other servers know as well.
                 if not isinstance(error, UpstreamDenied | UpstreamRateLimited):
@@ -135,7 +136,8 @@ class HttpProvider:
         except BaseException:
             self._ended(replica, None, None)
             raise
-        answer.ended = partial(self._ended, replica, head_s)
+        if self._only is None:
+            answer.ended = partial(self._ended, replica, head_s)
         return answer
 
     async def pass_through(
@@ -184,6 +186,13 @@ class HttpProvider:
             await self._keeper.close()
         await self.replicas.close()
 
+    def _pick(self, call: Call, now_s: float) -> Replica:
+        """One of several servers for `call`, which it begins."""
+        avoid = cast("Replica | None", call.avoid)
+        replica = self.replicas.pick(call, now_s, random.random(), avoid)  # noqa: S311 - balance
+        replica.begin()
+        return replica
+
     async def _ready(self, deadline: float) -> None:
         """Wait for a first credential, if there is one to come."""
         if self._keeper is not None:
@@ -207,7 +216,8 @@ class HttpProvider:
         raise error
 
     def _ended(self, replica: Replica, head_s: float | None, error: UpstreamError | None) -> None:
-        self.replicas.ended(replica, error, head_s, self._time())
+        if self._only is None:
+            self.replicas.ended(replica, error, head_s, self._time())
 
 
 def _meant(status: int, error: UpstreamError) -> UpstreamError:
@@ -237,12 +247,14 @@ async def _told(response: Response, until: float) -> bytes:
 
 
 def _facts(response: Response) -> Facts:
-    headers = [pair for pair in response.headers if pair[0] in _PASSED_ON]
-    for name in _REQUEST_IDS:
-        value = response.header(name)
-        if value is not None:
+    headers: list[tuple[bytes, bytes]] = []
+    known = False
+    for name, value in response.headers:
+        if name in _PASSED_ON:
+            headers.append((name, value))
+        elif name in _REQUEST_IDS and not known:
+            known = True
             headers.append((b"x-upstream-request-id", value[:200]))
-            break
     return Facts(headers=headers)
 
 
