@@ -112,12 +112,12 @@ FAULTS = (
         "Deadline before content",
         "+ttft:60s",
         "`x-tidegate-timeout-ms` is over before anything came.",
-        patience_ms=700,
+        patience_ms=500,
     ),
     Fault(
         "Deadline after content",
         "+gap:60s",
         "It is over after the first token.",
-        patience_ms=700,
+        patience_ms=500,
     ),
 )

@@ -42,7 +42,7 @@ models:
   "{provider}/*":
     targets:
       - {{{{provider: {provider}, model: "*", price: {{{{input: $1/M, output: $2/M}}}}}}}}
-    timeout: {{{{first_token: 1s, idle: 1s, total: 3s}}}}
+    timeout: {{{{first_token: 600ms, idle: 600ms, total: 2s}}}}
     retry: {{{{attempts: 2, backoff: 1ms..2ms, budget: 100%}}}}
     breaker: null
 """

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -173,14 +174,18 @@ async def google_tokens(directory: Path) -> AsyncGenerator[None]:
 
     server = await asyncio.start_server(give, "127.0.0.1", 0)
     port: int = server.sockets[0].getsockname()[1]
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     account = {
         "type": "service_account",
-        "private_key": pem.decode(),
+        "private_key": _private_key(),
         "client_email": "gateway@our-project.iam.gserviceaccount.com",
         "token_uri": f"http://127.0.0.1:{port}/token",
     }
     (directory / "service-account.json").write_text(json.dumps(account))
     async with server:
         yield
+
+
+@cache
+def _private_key() -> str:
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

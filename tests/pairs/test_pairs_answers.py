@@ -96,15 +96,15 @@ async def test_an_answer_ends_where_it_should_and_says_why(
     pairs: Pairs, caller: str, way: Way, stream: bool
 ) -> None:
     asking = pairs.callers[caller]
-    whole = words("Hello", 200)
+    whole = words("Hello", 48)
 
     body = asking.body(Question("Hello", length=20))
-    said = await asking.ask(f"{way.name}/{way.model}+tokens:200", body, stream=stream)
+    said = await asking.ask(f"{way.name}/{way.model}+tokens:48", body, stream=stream)
     assert (said.finish, said.text) == ("length", words("Hello", 20))
     agree(pairs, said, way)
 
     body = asking.body(Question("Hello", stop="the"))
-    said = await asking.ask(f"{way.name}/{way.model}+tokens:200", body, stream=stream)
+    said = await asking.ask(f"{way.name}/{way.model}+tokens:48", body, stream=stream)
     can_stop = caller != "responses" and way.speaks != "responses"
     assert said.finish == "stop"
     assert said.text == (whole.partition("the")[0] if can_stop else whole)

@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from tests.formats.recorded import Exchange, recorded
 from tests.gateway.running import Gateway, running
+from tests.pairs.pair_tap import close_all
 from tidegate.net.sse import Event, SseDecoder
 from tidegate.telemetry.record import Record
 
@@ -70,8 +71,10 @@ class Player:
     url: str = ""
     exchange: Exchange | None = None
     asked: list[Message] = field(default_factory=list[Message])
+    open: set[asyncio.StreamWriter] = field(default_factory=set[asyncio.StreamWriter])
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open.add(writer)
         try:
             while True:
                 self.asked.append(await message(reader))
@@ -84,6 +87,7 @@ class Player:
                 head = f"HTTP/1.1 {exchange.status} X\r\n{lines}content-length: {len(body)}\r\n\r\n"
                 writer.write(head.encode() + body)
         except (asyncio.IncompleteReadError, ConnectionError):
+            self.open.remove(writer)
             writer.close()
 
 
@@ -129,8 +133,10 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stag
     server = await asyncio.start_server(player.serve, "127.0.0.1", 0)
     player.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     directory = tmp_path_factory.mktemp("recorded")
-    async with server, running(directory, CONFIG, there=player.url) as gateway:
-        yield Stage(gateway, player)
+    async with server:
+        async with running(directory, CONFIG, there=player.url) as gateway:
+            yield Stage(gateway, player)
+        await close_all(player.open)
 
 
 GOOD = [each for kind in PATHS for each in recorded(kind)]
