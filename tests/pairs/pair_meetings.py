@@ -18,10 +18,11 @@ import anthropic
 import openai
 
 from tests.gateway.running import running
-from tests.pairs.pair_callers import Callers, Json
+from tests.pairs.pair_callers import Callers
 from tests.pairs.pair_faults import FAULTS, Fault
 from tests.pairs.pair_samples import CLOCK, POINT
 from tests.pairs.pair_ways import Pairs
+from tests.pairs.pair_words import Json
 from tidegate.providers.simulated.settings import Settings
 from tidegate.telemetry.record import Record
 

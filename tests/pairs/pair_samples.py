@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.pairs.pair_callers import Called
 from tests.pairs.pair_ways import WAYS
+from tests.pairs.pair_words import Called
 from tidegate.providers.simulated.choices import text_of
 from tidegate.providers.simulated.vocabulary import Vocabulary
 

@@ -9,9 +9,9 @@ import json
 
 import pytest
 
-from tests.pairs.pair_callers import Question, Said, Told
 from tests.pairs.pair_samples import ALL, CLOCK, CONVERSING, PICTURE, POINT, every_pair, words
 from tests.pairs.pair_ways import BY_NAME, Pairs, Way
+from tests.pairs.pair_words import Question, Said, Told
 from tidegate.telemetry.record import Record
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

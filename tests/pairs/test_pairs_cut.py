@@ -9,9 +9,9 @@ import anthropic
 import openai
 import pytest
 
-from tests.pairs.pair_callers import Question
 from tests.pairs.pair_samples import ALL
 from tests.pairs.pair_ways import WAYS, Pairs, Way
+from tests.pairs.pair_words import Question
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pairs.pair_callers import Question
 from tests.pairs.pair_samples import (
     BOTH,
     CALLED,
@@ -16,6 +15,7 @@ from tests.pairs.pair_samples import (
     words,
 )
 from tests.pairs.pair_ways import Pairs, Way
+from tests.pairs.pair_words import Question
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
