@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -111,9 +112,6 @@ def log(
                 _show_many(store, wanted, number, follow=follow, as_json=as_json)
         except SQLAlchemyError as error:
             raise click.ClickException(f"The store cannot be read: {error}") from error
-        except KeyboardInterrupt:
-            if not follow:
-                raise
 
 
 def _store_url(path: Path) -> str:
@@ -164,13 +162,29 @@ def _show_many(
     if not found and not follow and not as_json:
         click.echo(_why_nothing(wanted), err=True)
     _show(found, show)
-    while follow:
+    stopping = _told_to_stop() if follow else _always
+    while not stopping():
         found = store.after(last_id, _BATCH, wanted)
         _show(found, show)
         if found:
             last_id = found[-1].id
         else:
             time.sleep(_POLL_S)
+
+
+def _told_to_stop() -> Callable[[], bool]:
+    """Whether Ctrl-C was pressed since; an exception might arise in the middle of a query."""
+    told: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        told.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    return lambda: bool(told)
+
+
+def _always() -> bool:
+    return True
 
 
 def _show(found: Sequence[Found], show: Show) -> None:
