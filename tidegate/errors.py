@@ -11,8 +11,16 @@
     │   ├── UnknownPath         404
     │   └── WrongMethod         405
     ├── Unauthenticated         401  no key, or not one of ours
+    │   └── KeyExpired          401
     ├── Forbidden               403  a good key that may not do this
+    │   ├── KeyBlocked          403
+    │   └── PriceUnknown        403  a budget covers it, and nobody knows what it costs
+    ├── LimitReached            429  a rate or the concurrency of one scope
+    │   ├── StepsReached        429  the requests of a conversation
+    │   └── BudgetReached       429  the money of one scope
+    ├── Overloaded              429  no turn came in time, or the gateway is at its end
     ├── Unavailable             503  the gateway itself cannot serve now
+    │   ├── LimitsUnavailable   503  what has been spent is not known now
     │   └── Draining            503
     ├── UpstreamError           502  a target failed
     │   ├── UpstreamRefused     4xx  it says the caller's request is wrong
@@ -148,6 +156,74 @@ class Forbidden(TidegateError):
     remedy = "Ask the operator to allow this for your key."
 
 
+class KeyExpired(Unauthenticated):
+    """The key was good once; its time is over."""
+
+    code = "key_expired"
+    remedy = "Use the key's new secret, or ask the operator to renew it."
+
+
+class KeyBlocked(Forbidden):
+    """The key is blocked."""
+
+    code = "key_blocked"
+    remedy = "Ask the operator why; `tidegate keys unblock NAME` lets it in again."
+
+
+class PriceUnknown(Forbidden):
+    """A budget covers the request, and a target of its plan has no price."""
+
+    code = "price_unknown"
+    remedy = "The operator sets `price` on the target, or `unpriced: allow`."
+
+
+class LimitReached(TidegateError):
+    """A limit on one scope is used up; nothing was counted for the refused request.
+
+    `limit` names it for the record: `team product requests_per_minute`. `rate` is what headers tell
+    of a limit on `requests` or `tokens`: which, its value, what is left, seconds until it will do.
+    """
+
+    rate: tuple[str, int, int, float] | None = None
+
+    status = 429
+    code = "rate_limit_exceeded"
+    type = "rate_limit_error"
+    retryable = True
+    remedy = "Try again after `retry-after`, or ask the operator for a higher limit."
+
+    def __init__(self, message: str, *, limit: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.limit = limit
+
+
+class StepsReached(LimitReached):
+    """A conversation has made all the requests it may: no waiting helps."""
+
+    code = "conversation_limit_exceeded"
+    retryable = False
+    remedy = "Begin a new conversation, or let the operator raise `steps`."
+
+
+class BudgetReached(LimitReached):
+    """The money of one scope would be exceeded."""
+
+    code = "budget_exceeded"
+    type = "insufficient_quota"
+    retryable = False
+    remedy = "Ask the operator for a higher budget, or wait for its next period."
+
+
+class Overloaded(TidegateError):
+    """No turn came in time, or the gateway has more to do than it can."""
+
+    status = 429
+    code = "overloaded"
+    type = "rate_limit_error"
+    retryable = True
+    remedy = "Try again after `retry-after`; the operator finds what is full in `tidegate targets`."
+
+
 class Unavailable(TidegateError):
     """The gateway cannot serve now, through no fault of the request."""
 
@@ -163,6 +239,13 @@ class NoTarget(Unavailable):
 
     code = "no_target_available"
     remedy = "Try again after `retry-after`, or let the operator add a fallback."
+
+
+class LimitsUnavailable(Unavailable):
+    """What has been spent is not known now, so nothing more may be."""
+
+    code = "limits_unavailable"
+    remedy = "Try again after `retry-after`; the operator looks at Redis and the control process."
 
 
 class Draining(Unavailable):

@@ -7,14 +7,14 @@ never under-counting.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 NANO = 1_000_000_000
 
 
 def nanousd(usd: Decimal) -> int:
     """`usd` in nano-dollars, rounded up."""
-    return -int(-(usd * NANO) // 1)
+    return int((usd * NANO).to_integral_value(ROUND_CEILING))
 
 
 def show_usd(amount_nanousd: int | None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tidegate.errors import UpstreamError
 
@@ -21,6 +21,28 @@ class Principal(Struct, frozen=True):
     key: str | None
     team: str | None = None
     models: tuple[str, ...] | None = None
+    user: str | None = None
+    organisation: str | None = None
+    environment: str | None = None
+    features: tuple[str, ...] | None = None
+    """What its requests may be for; None is anything."""
+    may_name: frozenset[str] = frozenset({"user", "feature", "conversation", "tags"})
+    """What a request may say of itself."""
+    priority: str = "interactive"
+    """`interactive` goes before `batch` where requests wait."""
+    weight: int = 1
+    """The team's share where requests wait."""
+
+
+class Attribution(Struct, frozen=True):
+    """Whom and what one request is counted for: its key's own words, and what it says itself."""
+
+    user: str | None = None
+    feature: str | None = None
+    conversation: str | None = None
+    tags: dict[str, str] = {}
+    trace: str | None = None
+    """The caller's place in a trace, `00-TRACE-SPAN-FLAGS`."""
 
 
 class Timeouts(Struct, frozen=True):
@@ -48,11 +70,12 @@ class Target(Struct, frozen=True):
     """The alias it stands in: whose terms say how its failures are met."""
     unsupported: str = "drop"
     """What happens to a field that the target's format has no word for: `drop` or `error`."""
+    name: str = ""
+    """`provider/model`, as records and headers show it: made of the two."""
 
-    @property
-    def name(self) -> str:
-        """`provider/model`, as records and headers show it."""
-        return f"{self.provider}/{self.model}"
+    def __post_init__(self) -> None:
+        """Make the name once, for every request asks for it."""
+        structs.force_setattr(self, "name", f"{self.provider}/{self.model}")
 
 
 class Choice(Struct, frozen=True):
@@ -87,8 +110,35 @@ class Terms(Struct, frozen=True):
     degraded: str | None = None
     """What is answered when nothing else could."""
     hedged: bool = False
+    overflow: bool = False
+    """Whether a busy target is passed over where another one is left."""
+    drain: bool = False
+    """Whether an answer is read to its end when its caller has left."""
     held_bytes: int = 256 << 10
     """How much an answer may send before its first content."""
+
+
+class Keeping(Struct, frozen=True):
+    """What of a request's prompt and answer is kept, and of how many requests."""
+
+    bodies: str = "metadata"
+    """`none`, `metadata`, `redacted` or `full`."""
+    share: float = 1.0
+    """Of the requests, those whose bodies are kept; the others are as with `metadata`."""
+    most_bytes: int = 64 << 10
+    """Of each body."""
+
+    def stricter(self, other: Keeping) -> Keeping:
+        """What both allow."""
+        return Keeping(
+            min(self.bodies, other.bodies, key=KEPT.index),
+            min(self.share, other.share),
+            min(self.most_bytes, other.most_bytes),
+        )
+
+
+KEPT = ("none", "metadata", "redacted", "full")
+"""What may be kept, the least first."""
 
 
 class Plan(Struct, frozen=True):
@@ -97,8 +147,8 @@ class Plan(Struct, frozen=True):
     alias: str
     choices: tuple[Choice, ...]
     total_s: float
-    bodies: str = "metadata"
-    """What of prompt and answer the record keeps: `none`, `metadata` or `full`."""
+    keeping: Keeping = Keeping()
+    """What the alias allows to be kept of prompt and answer."""
     terms: Terms = Terms()
 
 
@@ -117,6 +167,23 @@ class Call(Struct, frozen=True):
     """The conversation it belongs to, if the caller names it."""
     avoid: object = None
     """The replica that has just failed it, if it is tried again."""
+    trace: bytes = b""
+    """Header lines that tell the provider its place in a trace, each with its CR LF."""
+
+
+NO_CALL = Call(wire="passthrough", model="", body={}, stream=False, wants_usage=False)
+"""Stands for what is handed on as it is, which nobody reads."""
+
+
+def output_limit(asked: int | None, target: Target) -> int | None:
+    """How long an answer may be: as asked, within the target's ceiling, or its default.
+
+    None where nobody says.
+    """
+    ceiling = target.output_max
+    if asked is None:
+        return ceiling if target.output_default is None else target.output_default
+    return asked if ceiling is None else min(asked, ceiling)
 
 
 def allowed(patterns: tuple[str, ...], *names: str) -> bool:
@@ -138,7 +205,8 @@ def wildcard(pattern: str, name: str) -> str | None:
 class Usage(Struct, frozen=True):
     """Tokens as the provider reports them; None is what it does not report.
 
-    `cached_input` and `cache_write` are parts of `input`; `reasoning` is a part of `output`.
+    `cached_input`, `cache_write` and `audio_input` are parts of `input`; `reasoning` and
+    `audio_output` are parts of `output`. No part overlaps another; what is in none is plain text.
     """
 
     input: int
@@ -146,6 +214,15 @@ class Usage(Struct, frozen=True):
     cached_input: int | None = None
     cache_write: int | None = None
     reasoning: int | None = None
+    audio_input: int | None = None
+    """Audio that was not read from a cache."""
+    audio_output: int | None = None
+    cached_audio_input: int | None = None
+    """What of `cached_input` is audio."""
+    cache_write_1h: int | None = None
+    """What of `cache_write` is kept for an hour rather than minutes, where the vendor tells."""
+    tier: str | None = None
+    """The `service_tier` that the provider says it served the request in, which has its price."""
 
 
 class Facts(Struct):
