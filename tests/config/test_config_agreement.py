@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from reading import mistakes_in
+from reading import mistakes_in, read
+
+from tidegate.limits import Budget, Rate
 
 PROVIDERS = "providers: {openai: {kind: openai}, sim: {kind: simulated}, own: {kind: local}}\n"
 SIM = "targets: [{provider: sim, model: m}]"
@@ -145,3 +147,58 @@ def test_a_chain_of_a_thousand_fallbacks_is_followed(tmp_path: Path) -> None:
     text = PROVIDERS + "models:\n" + "\n".join(rows) + f"\n  a1000: {{{SIM}, fallback: [a0]}}\n"
     (found,) = mistakes_in(tmp_path, text)
     assert found.path == "models.a1000.fallback[0]"
+
+
+LIMITED = "keys: [{name: k, secret: s, limits: {requests_per_minute: 5}}]"
+
+
+def test_several_processes_keep_limits_only_by_what_they_share(tmp_path: Path) -> None:
+    (mistake,) = mistakes_in(tmp_path, f"server: {{workers: 2}}\n{LIMITED}")
+    assert mistake.path == "server.workers"
+    assert "set `shared`" in mistake.message
+    assert mistakes_in(tmp_path, f"server: {{workers: 1}}\n{LIMITED}") == ()
+    shared = f"server: {{workers: 2}}\nshared: redis://127.0.0.1:1\n{LIMITED}"
+    assert mistakes_in(tmp_path, shared) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "part"),
+    [
+        ("limits: [{scope: alias, name: b}]", "limits[0].name", "no alias is called `b`"),
+        ("limits: [{scope: provider, name: q}]", "limits[0].name", "no provider is called `q`"),
+        ("limits: [{scope: user}, {scope: user}]", "limits[1]", "the same scope and name"),
+        ("teams: {t: {budget: {usd: 1, downgrade: b}}}", "teams.t.budget.downgrade", "`b`"),
+        ("teams: {t: {budget: [{usd: 1, downgrade: b}]}}", "teams.t.budget[0].downgrade", "`b`"),
+        ("teams: {t: {budget: {usd: x}}}", "teams.t.budget.usd", "not a number of dollars"),
+        ("teams: {t: {budget: {usd: 9999999}}}", "teams.t.budget.usd", "too much"),
+        ("teams: {t: {budget: {usd: 0.0000000001}}}", "teams.t.budget.usd", "dollars"),
+        ("teams: {t: {budget: {usd: 1, timezone: Moon}}}", "teams.t.budget.timezone", "time zone"),
+        ("teams: {t: {budget: {used: 1}}}", "teams.t.budget.used", "unknown key"),
+        ("limits: [{scope: users}]", "limits[0].scope", "users"),
+        ("keys: [{name: k, secret: s, expires: soon}]", "keys[0].expires", "not a date"),
+    ],
+)
+def test_limits_that_cannot_be_meant_are_told(
+    tmp_path: Path, text: str, path: str, part: str
+) -> None:
+    text += "\nmodels: {a: {targets: [{provider: p, model: m}]}}\nproviders: {p: {kind: simulated}}"
+    mistakes = mistakes_in(tmp_path, text)
+    assert [mistake.path for mistake in mistakes if part in mistake.message] == [path]
+
+
+def test_limits_are_rules_wherever_they_are_written(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        """
+keys:
+  - {name: web, secret: s, limits: {requests_per_minute: 600}, budget: {usd: 0.5, period: day}}
+teams: {product: {budget: [{usd: 500, soft: 50%}, {usd: 9, period: total}]}}
+limits: [{scope: conversation, limits: {steps: 50}}]
+""",
+    )
+    web, product, conversation = config.rules
+    assert (web.kind, web.name) == ("key", "web")
+    assert web.limits.requests == (Rate(600, 60),)
+    assert web.limits.budgets == (Budget(500_000_000, "day"),)
+    assert [budget.soft for budget in product.limits.budgets] == [0.5, 0.8]
+    assert (conversation.name, conversation.limits.steps) == (None, 50)

@@ -33,7 +33,7 @@ def test_units_are_resolved(tmp_path: Path) -> None:
     assert config.server.drain == 0.0
     alias = config.models["assistant"]
     assert alias.timeout.total == 90.0
-    price = alias.targets[0].price
+    (price,) = alias.targets[0].price
     assert price is not None
     assert price.input == 150_000_000
     assert price.cached_input == 75_000_000
@@ -56,13 +56,13 @@ def test_relative_paths_start_at_the_file_not_at_the_working_directory(
     (tmp_path / "there" / "tidegate.yaml").write_text("{}")
     config = load(Path("there/tidegate.yaml"), {})
     assert config.spool.directory == tmp_path / "there" / ".tidegate" / "spool"
-    assert config.store == f"sqlite:///{tmp_path}/there/.tidegate/tidegate.db"
+    assert config.store.reveal() == f"sqlite:///{tmp_path}/there/.tidegate/tidegate.db"
     assert config.file == tmp_path / "there" / "tidegate.yaml"
 
 
 def test_absolute_paths_stay(tmp_path: Path) -> None:
     config = read(tmp_path, "{store: 'sqlite:////var/x.db', spool: {directory: /var/spool}}")
-    assert config.store == "sqlite:////var/x.db"
+    assert config.store.reveal() == "sqlite:////var/x.db"
     assert config.spool.directory == Path("/var/spool")
 
 

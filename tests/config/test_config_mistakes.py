@@ -36,7 +36,7 @@ WRONG = [
     ("server: {tls: {certificate: no.pem}}", "server.tls.certificate", "No such file", None),
     ("server: {tls: {certificate: no.pem}}", "server.tls", "needs `key`", None),
     ("server: {tls: yes}", "server.tls", "must be a section", None),
-    ("store: postgresql://x", "store", "must be a SQLite database", None),
+    ("store: mysql://x", "store", "must be a SQLite or PostgreSQL database", None),
     ("records: {bodies: ful}", "records.bodies", "cannot be the text `ful`", "full"),
     ("log: {level: INFO}", "log.level", "cannot be the text `INFO`", "info"),
     ("anonymous: yes", "anonymous", "must be true or false", "true"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tidegate import errors
 from tidegate.config.schema import json_schema
+from tidegate.control.metrics import documented
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +32,14 @@ def test_the_pages_name_every_key_and_every_error(tmp_path: Path) -> None:
     classes = [each for each in vars(errors).values() if isinstance(each, type)]
     codes = {each.code for each in classes if issubclass(each, errors.TidegateError)}
     assert all(f"## `{code}`" in catalogue for code in codes)
+
+
+def test_the_page_of_metrics_names_everything_that_may_be_measured(tmp_path: Path) -> None:
+    run("--pages", str(tmp_path))
+    page = (tmp_path / "metrics.md").read_text()
+    for meaning in (each for found in documented().values() for each in found):
+        labels = ", ".join(f"`{label}`" for label in meaning.labels)
+        assert f"| `{meaning.name}` | {meaning.kind} | {labels} | {meaning.unit} | " in page
 
 
 def test_a_page_that_is_not_what_would_be_written_is_stale(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def disagreements(document: Document) -> Iterator[Finding]:
     yield from _targets(document)
     yield from _fallbacks(document)
     yield from _limits(document)
+    yield from _shared_limits(document)
+    yield from _budgets(document)
     yield from _keys(document)
     yield from _callers(document)
     yield from _ports(document)
@@ -157,6 +159,62 @@ def _limits(document: Document) -> Iterator[Finding]:
             )
 
 
+def _owners(document: Document) -> Iterator[tuple[YamlPath, Document]]:
+    """Every section that may hold limits and a budget."""
+    for section in ("keys", "limits"):
+        for index, owner in _entries(document.get(section)):
+            yield (section, index), owner
+    for section in ("teams", "organisations"):
+        for name, owner in _sections(document.get(section)):
+            yield (section, name), owner
+
+
+def _shared_limits(document: Document) -> Iterator[Finding]:
+    """Limits hold for all processes together, so several of them need what they share."""
+    workers = _section(document.get("server")).get("workers", 1)
+    if not isinstance(workers, int) or workers <= 1 or document.get("shared") is not None:
+        return
+    if any(owner.get("limits") or owner.get("budget") for _, owner in _owners(document)):
+        yield Finding(
+            ("server", "workers"),
+            "several gateway processes can keep limits together by Redis only: set `shared`, or "
+            "have one worker",
+        )
+
+
+def _budgets(document: Document) -> Iterator[Finding]:
+    aliases = _section(document.get("models"))
+    places: dict[str, Document] = {
+        "alias": aliases, "provider": _section(document.get("providers"))
+    }  # fmt: skip
+    seen: set[tuple[object, object]] = set()
+    for path, owner in _owners(document):
+        for place, budget in _one_or_more(owner.get("budget"), (*path, "budget")):
+            other = budget.get("downgrade")
+            if isinstance(other, str) and other not in aliases:
+                yield Finding(
+                    (*place, "downgrade"),
+                    f"no alias is called `{other}`",
+                    tuple(aliases),
+                    nearest(other, aliases),
+                    needs="models",
+                )
+        scope, name = owner.get("scope"), owner.get("name")
+        if path[0] != "limits" or not isinstance(scope, str):
+            continue
+        known = places.get(scope)
+        if known is not None and isinstance(name, str) and name not in known:
+            yield Finding(
+                (*path, "name"),
+                f"no {scope} is called `{name}`",
+                tuple(known),
+                nearest(name, known),
+            )
+        if (scope, name) in seen:
+            yield Finding(path, "another entry has the same scope and name")
+        seen.add((scope, name))
+
+
 def _keys(document: Document) -> Iterator[Finding]:
     aliases = [
         *_section(document.get("models")),
@@ -239,6 +297,15 @@ def _entries(value: object) -> Iterator[tuple[int, Document]]:
     for index, inner in enumerate(cast("list[object]", value) if isinstance(value, list) else ()):
         if isinstance(inner, dict):
             yield index, cast("Document", inner)
+
+
+def _one_or_more(value: object, path: YamlPath) -> Iterator[tuple[YamlPath, Document]]:
+    """The entries of a list that may be written as its one entry, and where each stands."""
+    if isinstance(value, list):
+        for index, inner in _entries(cast("object", value)):
+            yield (*path, index), inner
+    else:
+        yield path, _section(value)
 
 
 def _texts(value: object) -> Iterator[tuple[int, str]]:

@@ -65,9 +65,14 @@ def _yaml_path(location: tuple[str | int, ...]) -> YamlPath:
 
 
 def _written(path: YamlPath, value: object) -> YamlPath:
-    """`path` without its end where the document has a short form: a text instead of a section."""
+    """`path` as the document has it, where that has a short form.
+
+    A text may stand instead of a section, and one entry instead of a list.
+    """
     for length in range(1, len(path)):
         here = value_at(value, path[:length])
+        if isinstance(here, dict) and isinstance(path[length], int):
+            return _written((*path[:length], *path[length + 1 :]), value)
         if isinstance(here, str | int | float) or (
             isinstance(here, list) and not isinstance(path[length], int)
         ):

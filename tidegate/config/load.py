@@ -32,7 +32,7 @@ def load(
     Raises:
         ConfigError: with all mistakes, in the order of the file.
     """
-    source = read(_text(copy or path), str(path))
+    source = read(text_of(copy or path), str(path))
     if source.value is None and source.mistakes:
         raise ConfigError(source.mistakes)
     document = cast("object", {} if source.value is None else source.value)
@@ -58,7 +58,7 @@ def adopt(path: Path, copy: Path) -> Config:
     Raises: `ConfigError`; `copy` is what it was then.
     """
     candidate = copy.with_name(f"{copy.name}.new")
-    text = _text(path)
+    text = text_of(path)
     candidate.touch(mode=0o600)
     candidate.write_text(text)
     config = load(path, copy=candidate)
@@ -66,7 +66,14 @@ def adopt(path: Path, copy: Path) -> Config:
     return config
 
 
-def _text(path: Path) -> str:
+def version_of(text: str) -> str:
+    """The version of the configuration that `text` is, as `Config.version` has it."""
+    value = read(text, "").value
+    return _version({} if value is None else value)
+
+
+def text_of(path: Path) -> str:
+    """What the file `path` says. Raises: `ConfigError` when it cannot be read."""
     try:
         with path.open("rb") as file:
             content = file.read(SIZE_LIMIT_BYTES + 1)

@@ -9,11 +9,10 @@ resolved here too, so that nobody merges anything later. Rules between sections 
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar, cast
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
@@ -25,16 +24,21 @@ from pydantic import (
 )
 
 from tidegate.config.addresses import is_loopback
+from tidegate.config.alerts import Alerts
+from tidegate.config.alias import Alias, Records
+from tidegate.config.exports import Export, Traces
+from tidegate.config.limits import Key, LimitRule, Organisation, Owner, Team
 from tidegate.config.provider import Provider
 from tidegate.config.secrets import Secret
-from tidegate.config.settings import Name, Port, Settings, required, setting
+from tidegate.config.settings import Name, OrWritten, Port, Settings, over, required, setting
 from tidegate.config.surroundings import AnyPath, ExistingFile, refusal, surroundings
-from tidegate.config.units import Duration, PerMillion, Share, Size, Span, Wait, parse_duration
-
-Bodies = Literal["none", "metadata", "full"]
+from tidegate.config.units import Duration, Share, Size, Wait
+from tidegate.limits import Kind, Limits, Rule
+from tidegate.net.urls import parse_base_url
 
 _SQLITE = "sqlite:///"
-_Section = TypeVar("_Section", bound=Settings)
+_ORIGIN = ("https://tidegate.example.com",)
+_POSTGRES = ("postgresql://", "postgresql+psycopg://")
 
 
 class ServerTls(Settings):
@@ -68,6 +72,11 @@ class Server(Settings):
     body_limit: Size = setting("32MiB", "Longest request body accepted.")
     header_limit: Size = setting("32KiB", "Longest request line and headers accepted.")
     read_timeout: Wait = setting("30s", "Time a caller has to send its headers and its body.")
+    max_lag: Wait | None = setting(
+        "250ms",
+        "How late a gateway process may be with its work for a while before it refuses a part of "
+        "the new requests; `null` refuses none.",
+    )
     keepalive: Wait = setting("75s", "Time an idle connection of a caller is kept open.")
     drain: Duration = setting("30s", "Time that running requests have to finish at shutdown.")
     tls: ServerTls | None = setting(None, "Serve HTTPS with this certificate.")
@@ -78,6 +87,25 @@ class Control(Settings):
 
     host: Name = setting("127.0.0.1", "Address the control process listens on.")
     port: Port = setting(8081, "Port the control process listens on; 0 takes a free one.")
+    url: str | None = setting(
+        None,
+        "Where people reach the console from other machines, through whatever stands in front: "
+        "`https://HOST`. Alerts carry links to it; with `https` its cookie never goes without.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        value = value.rstrip("/")
+        try:
+            base = parse_base_url(value)
+        except ValueError as error:
+            raise refusal(f"is not the address of a site: {error}", allowed=_ORIGIN) from error
+        if base.path:
+            raise refusal("must end with its host or port", allowed=_ORIGIN)
+        return value
 
 
 class Spool(Settings):
@@ -90,254 +118,10 @@ class Spool(Settings):
     )
 
 
-class Records(Settings):
-    """What is kept of each request."""
-
-    bodies: Bodies = setting(
-        "metadata",
-        "`metadata` keeps figures and parameters, `full` prompts and answers too, `none` neither.",
-    )
-
-
 class Log(Settings):
     """The log on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level written.")
-
-
-class Key(Settings):
-    """A caller's key."""
-
-    name: Name = required("Name of the key in records; never the key itself.")
-    secret: Secret = required("The key that callers send; a reference such as `${env:WEB_KEY}`.")
-    team: Name | None = setting(None, "Team that the key's requests are counted for.")
-    models: Annotated[tuple[Name, ...], Field(strict=False)] | None = setting(
-        None, "Aliases that the key may use, `*` standing for anything; all if not given."
-    )
-
-
-class Timeout(Settings):
-    """How long each phase of a request may take."""
-
-    connect: Wait = setting("2s", "Until a connection to the provider stands.")
-    first_token: Wait = setting("30s", "From sending the request until the first token.")
-    idle: Wait = setting("30s", "Longest silence in the middle of an answer.")
-    total: Wait = setting("300s", "The whole request, with all attempts.")
-
-
-class Price(Settings):
-    """What tokens cost at a target."""
-
-    input: PerMillion = required("Price of input tokens, such as `$0.15/M`.")
-    output: PerMillion = required("Price of output tokens.")
-    cached_input: PerMillion | None = setting(
-        None, "Price of input tokens read from the provider's cache; as `input` if not given."
-    )
-    cache_write: PerMillion | None = setting(
-        None, "Price of input tokens written to the provider's cache; as `input` if not given."
-    )
-    reasoning: PerMillion | None = setting(
-        None, "Price of reasoning tokens; as `output` if not given."
-    )
-
-
-class Target(Settings):
-    """A provider's model that may answer."""
-
-    provider: Name = required("Name of a provider from `providers`.")
-    model: Name = required("The provider's own name of the model; `*` passes the caller's on.")
-    weight: Annotated[int, Field(ge=0, le=1_000_000)] = setting(
-        1, "Share of the requests, relative to the other targets' weights."
-    )
-    timeout: Timeout = setting({}, "Timeouts of this target, where they differ from the alias's.")
-    price: Price | None = setting(None, "What its tokens cost; unknown if not given.")
-
-
-class OutputTokens(Settings):
-    """How long answers may be."""
-
-    default: Annotated[int, Field(ge=1)] | None = setting(
-        None, "Limit asked for when the caller names none."
-    )
-    max: Annotated[int, Field(ge=1)] | None = setting(
-        None, "Ceiling; a caller's higher limit is lowered to it."
-    )
-
-
-class Retry(Settings):
-    """When a failed try is made again at the same target."""
-
-    attempts: Annotated[int, Field(ge=1, le=10)] = setting(
-        3, "Tries at one target at most, the first one included."
-    )
-    backoff: Span = setting(
-        "200ms..5s", "Longest pause before the first new try, which doubles up to the second."
-    )
-    budget: Share = setting(
-        "10%", "New tries for each first one at most, so that an outage does not multiply load."
-    )
-
-
-class Breaker(Settings):
-    """When a failing target is left alone for a while."""
-
-    failures: Annotated[int, Field(ge=1, le=10_000)] = setting(
-        5, "Failures in a row after which the target rests."
-    )
-    share: Share = setting("50%", "Share of failures within the window after which it rests.")
-    window: Wait = setting("30s", "The window that the share is counted over.")
-    min_requests: Annotated[int, Field(ge=1, le=100_000)] = setting(
-        20, "Requests within the window below which the share says nothing."
-    )
-    cooldown: Wait = setting("10s", "How long it rests; twice as long each time it fails again.")
-    max_cooldown: Wait = setting("5m", "How long it rests at most.")
-
-    probes: Annotated[int, Field(ge=1, le=100)] = setting(
-        1, "Requests at a time that find out whether it has recovered."
-    )
-
-    @field_validator("max_cooldown")
-    @classmethod
-    def _is_the_longer_one(cls, value: float, info: ValidationInfo) -> float:
-        if value < info.data.get("cooldown", 0.0):
-            raise refusal("is shorter than `cooldown`")
-        return value
-
-
-class Hedge(Settings):
-    """When a second target is asked because the first is slow."""
-
-    after: str = setting(
-        "p95", "Time without a first token: a percentile of the target's recent times, or a wait."
-    )
-    least: Wait = setting("100ms", "Shortest time to wait, whatever the percentile says.")
-    max_share: Share = setting("5%", "Requests that may be hedged at most.")
-    max_cost: Share = setting("5%", "Cost that hedging may add at most.")
-
-    @field_validator("after")
-    @classmethod
-    def _is_a_percentile_or_a_wait(cls, value: str) -> str:
-        if not re.fullmatch(r"p[1-9]\d?", value):
-            try:
-                parse_duration(value)
-            except ValueError as error:
-                raise refusal(
-                    "is neither a percentile nor a duration", allowed=("p95", "800ms")
-                ) from error
-        return value
-
-    @property
-    def percentile(self) -> float | None:
-        """The percentile as a share, if it is one."""
-        return int(self.after[1:]) / 100 if self.after.startswith("p") else None
-
-    @property
-    def after_s(self) -> float | None:
-        """The wait in seconds, if it is one."""
-        return None if self.after.startswith("p") else parse_duration(self.after)
-
-
-Names = Annotated[tuple[Name, ...], Field(strict=False)]
-
-
-class Elsewhere(Settings):
-    """Where to go on when a particular kind of failure was met; may be written as a list."""
-
-    fallback: Names = setting((), "Aliases to try in turn.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_a_list(cls, value: object) -> object:
-        if isinstance(value, list):
-            return {"fallback": cast("list[object]", value)}
-        return value
-
-
-class OnOverflow(Elsewhere):
-    """What to do when the conversation is too long for the model; may be written as a list."""
-
-    truncate: Literal["none", "oldest"] = setting(
-        "none", "Whether to leave out the oldest turns (never instructions) and try again."
-    )
-
-
-class OnMalformed(Elsewhere):
-    """What to do with an answer that is not what was asked for; may be written as a list."""
-
-    check: bool = setting(
-        True, "Whether tool arguments and JSON answers are checked against what was asked for."
-    )
-    repairs: Annotated[int, Field(ge=0, le=5)] = setting(
-        0, "How often the model is told its mistake and asked again."
-    )
-    streams: Literal["pass", "hold"] = setting(
-        "pass",
-        "`hold` keeps streams whose format is checked back until they are complete; `pass` lets "
-        "them through unchecked.",
-    )
-
-
-class Degraded(Settings):
-    """What is answered when nothing else could."""
-
-    text: str | None = setting(
-        None, "Text to answer with, as if the model had said it; an error if not given."
-    )
-
-
-class Commit(Settings):
-    """How long an answer may go on without content before the next target is tried."""
-
-    bytes: Size = setting("256KiB", "Most bytes that are held back.")
-
-
-class Alias(Settings):
-    """A model name that callers ask for."""
-
-    timeout: Timeout = setting({}, "How long each phase of a request may take.")
-    targets: Annotated[tuple[Target, ...], Field(strict=False, min_length=1)] = required(
-        "Provider's models that may answer, chosen by weight."
-    )
-    fallback: Names = setting((), "Aliases to try in turn when no target of this one could answer.")
-    on_context_overflow: OnOverflow = setting(
-        {}, "Where to go on when the conversation is too long for the model."
-    )
-    on_content_filter: Elsewhere = setting(
-        {}, "Where to go on when a provider's content filter stops the answer."
-    )
-    on_malformed: OnMalformed = setting(
-        {}, "What to do with an answer that is not what was asked for."
-    )
-    degraded: Degraded = setting({}, "What is answered when nothing else could.")
-    retry: Retry = setting({}, "When a failed try is made again at the same target.")
-    breaker: Breaker | None = setting(
-        {}, "When a failing target is left alone for a while; `null` for never."
-    )
-    hedge: Hedge | None = setting(
-        None, "When a second target is asked because the first is slow; never if not given."
-    )
-    commit: Commit = setting({}, "How much is held back before the first content.")
-    unsupported: Literal["drop", "error"] = setting(
-        "drop", "Whether fields that a target's format has no word for are dropped or refused."
-    )
-    output_tokens: OutputTokens = setting({}, "How long answers may be.")
-    allow_floating: bool = setting(
-        False, "Whether targets may have names such as `latest`, whose model changes unseen."
-    )
-    records: Records = setting({}, "What is kept of requests to this alias.")
-
-    @field_validator("targets")
-    @classmethod
-    def _inherit_timeouts(
-        cls, targets: tuple[Target, ...], info: ValidationInfo
-    ) -> tuple[Target, ...]:
-        timeout: Timeout | None = info.data.get("timeout")
-        if timeout is None:  # it is wrong itself, which is told already
-            return targets
-        return tuple(
-            target.model_copy(update={"timeout": _over(timeout, target.timeout)})
-            for target in targets
-        )
 
 
 class Responses(Settings):
@@ -349,6 +133,70 @@ class Responses(Settings):
         "if not, only providers that keep them themselves can go on.",
     )
     retention: Wait = setting("30d", "How long they are kept.")
+
+
+class Shared(Settings):
+    """What gateways share, and what happens when they cannot; may be written as its `url`."""
+
+    url: Secret = required("`redis://HOST:PORT`, `rediss://…`, or a reference to it.")
+    timeout: Wait = setting("50ms", "Longest that a request waits for an answer.")
+    on_loss: Literal["fail_closed", "fail_open"] = setting(
+        "fail_closed",
+        "While it is lost, what a limit covers is refused, or counted by each gateway on its own.",
+    )
+    share: Share = setting(
+        "10%",
+        "With `fail_open`, the part of each limit that one gateway process may use alone; all "
+        "processes' parts together should not be more than the whole.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_url(cls, value: object) -> object:
+        return {"url": value} if isinstance(value, str) else value
+
+    @field_validator("url")
+    @classmethod
+    def _is_redis(cls, value: Secret) -> Secret:
+        if not value.reveal().startswith(("redis://", "rediss://", "unix://")):
+            raise refusal(
+                "is not the address of a Redis", allowed=("redis://HOST:PORT", "rediss://HOST:PORT")
+            )
+        return value
+
+
+class Ledger(Settings):
+    """How money is counted where it is not plain."""
+
+    unpriced: Literal["refuse", "allow"] = setting(
+        "refuse",
+        "What happens to a request that a budget covers, at a target without a price: it is "
+        "refused, or it costs nothing.",
+    )
+    lost: Literal["upper", "delivered", "zero"] = setting(
+        "upper",
+        "What is charged for a request whose gateway process was killed: the upper bound that was "
+        "held, what had been delivered, or nothing.",
+    )
+    output_tokens: Annotated[int, Field(ge=1)] = setting(
+        4096, "Limit on an answer that a budget covers, where neither caller nor alias names one."
+    )
+
+
+class Retention(Settings):
+    """How long what is stored stays; for ever where it is `null`."""
+
+    records: Wait | None = setting("90d", "Records, and what people said of their answers.")
+    bodies: Wait | None = setting(
+        "30d", "Prompts and answers in records, where these are kept; never longer than `records`."
+    )
+    untold: Wait | None = setting(
+        "30d",
+        "How much longer records stay that an export has not been told of, because it is down; "
+        "`null` keeps them until it was.",
+    )
+    rollups: Wait | None = setting("800d", "Sums of tokens and money, by which spending is shown.")
+    audit: Wait | None = setting(None, "Who changed what.")
 
 
 class Secrets(Settings):
@@ -366,14 +214,15 @@ class Config(Settings):
 
     server: Server = setting({}, "Where and how the gateway listens.")
     control: Control = setting({}, "Where the control process listens.")
-    store: str = setting(
+    store: Secret = setting(
         "sqlite:///.tidegate/tidegate.db",
-        "SQLite database of the records: `sqlite:///PATH`, relative to this file or absolute.",
+        "Database of the records: `sqlite:///PATH`, relative to this file or absolute, or "
+        "`postgresql://USER:PASSWORD@HOST/DATABASE`.",
     )
-    shared: Secret | None = setting(
+    shared: Annotated[Shared | None, OrWritten({"type": "string", "title": "Secret"})] = setting(
         None,
-        "Redis or Valkey by which gateways tell each other which targets rest: `redis://HOST:PORT`,"
-        " or a reference to it; taken over at a restart.",
+        "Redis or Valkey that gateways share limits and resting targets by; may be written as its "
+        "`url` alone. Taken over at a restart.",
     )
     spool: Spool = setting({}, "The files that records wait in on their way to the store.")
     records: Records = setting({}, "What is kept of each request.")
@@ -382,17 +231,44 @@ class Config(Settings):
     )
     log: Log = setting({}, "The log on standard error.")
     secrets: Secrets = setting({}, "How secrets that stand elsewhere are kept up to date.")
+    ledger: Ledger = setting({}, "How money is counted where it is not plain.")
+    retention: Retention = setting({}, "How long what is stored stays.")
+    alerts: Alerts = setting({}, "Who is told when something is wrong.")
+    traces: Traces = setting({}, "Where traces of requests are sent, by OTLP over HTTP.")
+    exports: Mapping[Name, Export] = setting(
+        {}, "Where records are sent besides the store, by name."
+    )
     keys: Annotated[tuple[Key, ...], Field(strict=False)] = setting((), "The callers' keys.")
+    teams: Mapping[Name, Team] = setting({}, "Teams that keys belong to, by name.")
+    organisations: Mapping[Name, Organisation] = setting({}, "Organisations, by name.")
+    limits: Annotated[tuple[LimitRule, ...], Field(strict=False)] = setting(
+        (), "Limits on other scopes: users, features, aliases, providers, conversations."
+    )
     anonymous: Annotated[bool, WithJsonSchema({"type": "boolean"})] = setting(
         None,
-        "Whether callers without a key are served; by default only if there are no keys and the "
-        "gateway listens on this machine alone.",
+        "Whether callers without a key are served; by default only if there are no keys, none was "
+        "deleted, and the gateway listens on this machine alone.",
     )
     providers: Mapping[Name, Provider] = setting({}, "Where models are served, by name.")
     models: Mapping[Name, Alias] = setting({}, "The model names that callers ask for.")
 
     _file: Path = PrivateAttr(default_factory=Path)
     _version: str = PrivateAttr("")
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every limit that stands in the file, wherever it was written."""
+        owners: list[tuple[Kind, str, Owner]] = [
+            *(("key", key.name, key) for key in self.keys),
+            *(("team", name, team) for name, team in self.teams.items()),
+            *(("organisation", name, each) for name, each in self.organisations.items()),
+        ]
+        own = (Rule(kind, owner.values(), name) for kind, name, owner in owners)
+        return tuple(
+            rule
+            for rule in (*own, *(each.rule() for each in self.limits))
+            if rule.limits != Limits()
+        )
 
     @property
     def file(self) -> Path:
@@ -411,22 +287,19 @@ class Config(Settings):
 
     @field_validator("store")
     @classmethod
-    def _locate_store(cls, value: str, info: ValidationInfo) -> str:
-        place = value.removeprefix(_SQLITE)
-        if place == value or not place or "\0" in place:
-            raise refusal("must be a SQLite database", allowed=("sqlite:///PATH",), nearest=None)
-        return _SQLITE + str(surroundings(info).locate(place))
-
-    @field_validator("shared")
-    @classmethod
-    def _is_redis(cls, value: Secret | None) -> Secret | None:
-        if value is not None and not value.reveal().startswith(
-            ("redis://", "rediss://", "unix://")
-        ):
+    def _locate_store(cls, value: Secret, info: ValidationInfo) -> Secret:
+        url = value.reveal()
+        if url.startswith(_POSTGRES):
+            return value
+        place = url.removeprefix(_SQLITE)
+        if place == url or not place or "\0" in place:
             raise refusal(
-                "is not the address of a Redis", allowed=("redis://HOST:PORT", "rediss://HOST:PORT")
+                "must be a SQLite or PostgreSQL database",
+                allowed=("sqlite:///PATH", "postgresql://USER:PASSWORD@HOST/DATABASE"),
+                nearest=None,
             )
-        return value
+        located = _SQLITE + str(surroundings(info).locate(place))
+        return Secret(located, value.source, value.written())
 
     @field_validator("anonymous", mode="before")
     @classmethod
@@ -445,13 +318,6 @@ class Config(Settings):
         if records is None:
             return models
         return {
-            name: alias.model_copy(update={"records": _over(records, alias.records)})
+            name: alias.model_copy(update={"records": over(records, alias.records)})
             for name, alias in models.items()
         }
-
-
-def _over(ground: _Section, own: _Section) -> _Section:
-    """`ground` with whatever `own` was given in the file."""
-    return ground.model_copy(
-        update={name: getattr(own, name) for name in sorted(own.model_fields_set)}
-    )

@@ -22,7 +22,7 @@ from tidegate.config.surroundings import Surroundings, refusal, surroundings
 from tidegate.config.vaults import OPENERS, VaultError
 from tidegate.redact import MASK
 
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _FORMS = (
     "${env:NAME}",
     "${file:/path}",
@@ -41,16 +41,21 @@ class Secret:
     leave the process that resolved it.
     """
 
-    __slots__ = ("_text", "source")
+    __slots__ = ("_text", "_written", "source")
 
-    def __init__(self, text: str, source: str = "literal") -> None:
+    def __init__(self, text: str, source: str = "literal", written: str = "") -> None:
         self._text = text
+        self._written = written
         self.source = source
         """Where it came from: `literal`, or the references as written. Safe to show."""
 
     def reveal(self) -> str:
         """The secret itself."""
         return self._text
+
+    def written(self) -> str:
+        """As it stands in the file, references and all; empty if it does not."""
+        return self._written
 
     def __repr__(self) -> str:
         return f"Secret({MASK})"
@@ -98,13 +103,13 @@ def resolve(text: str, around: Surroundings, *, lines: bool = False) -> Secret:
 
     Raises: a pydantic refusal, which never holds a value, when a reference leads nowhere.
     """
-    references = [found[0] for found in _REFERENCE.finditer(text)]
-    resolved = _REFERENCE.sub(lambda found: _look_up(found[1], around), text)
+    references = [found[0] for found in REFERENCE.finditer(text)]
+    resolved = REFERENCE.sub(lambda found: _look_up(found[1], around), text)
     if not resolved:
         raise refusal("is empty", allowed=_FORMS)
     if not lines and not (resolved.isascii() and resolved.isprintable()):
         raise refusal("has a character inside that no HTTP header can carry")
-    return Secret(resolved, " ".join(references) or "literal")
+    return Secret(resolved, " ".join(references) or "literal", text)
 
 
 def _look_up(reference: str, around: Surroundings) -> str:

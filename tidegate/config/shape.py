@@ -18,6 +18,8 @@ def section_at(top: type[Settings], path: YamlPath, value: object) -> type[Setti
     annotation: Any = top
     for step in path:
         section = chosen(annotation, value)
+        if section is None and _stands_alone(annotation, value):
+            section = chosen(_element(annotation), value)
         if section is not None:
             field = section.model_fields.get(str(step))
             if field is None:
@@ -26,7 +28,14 @@ def section_at(top: type[Settings], path: YamlPath, value: object) -> type[Setti
         else:
             annotation = _element(annotation)
         value = _inside(value, step)
-    return chosen(annotation, value)
+    return chosen(_element(annotation) if _stands_alone(annotation, value) else annotation, value)
+
+
+def _stands_alone(annotation: Any, value: object) -> bool:
+    """Whether `value` is the one entry of a list, written instead of the list."""
+    if get_origin(annotation) is Annotated:
+        return _stands_alone(get_args(annotation)[0], value)
+    return get_origin(annotation) is tuple and isinstance(value, dict)
 
 
 def chosen(annotation: Any, value: object) -> type[Settings] | None:

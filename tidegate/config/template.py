@@ -59,7 +59,7 @@ models:                             # the names that callers ask for
 #     secret: ${{env:TIDEGATE_WEB_KEY}}       # or ${{file:/run/secrets/web}}
 #     models: [assistant]
 
-# records: {{bodies: full}}           # keep prompts and answers too; `metadata` keeps figures
+# records: {{bodies: redacted}}       # keep prompts and answers too, personal data masked
 """
 
 

@@ -5,6 +5,8 @@
     Price     int nano-dollars per million tokens, exact    "$0.15/M"
     Share     float, 1.0 is the whole                       "10%"
     Span      two durations in seconds, the shorter first   "200ms..5s"
+    Usd       int nano-dollars; the key says the unit       500, 0.25
+    Moment    int Unix nanoseconds                          "2027-01-31T18:00:00Z"
 
 A number without a unit is refused, because whoever reads it would have to guess.
 """
@@ -12,6 +14,7 @@ A number without a unit is refused, because whoever reads it would have to guess
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -55,6 +58,9 @@ _SIZE_FORMS = ("512B", "16KiB", "32MiB", "1GiB", "10MB")
 _SHARE_FORMS = ("10%", "0.5%", "100%")
 _SPAN_FORMS = ("200ms..5s", "1s..1m")
 _PRICE_FORMS = ("$0.15/M (per million tokens)", "$0.002/K (per thousand)")
+
+_USD_FORMS = ("500", "0.25")
+_MOMENT_FORMS = ("2027-01-31", "2027-01-31T18:00:00Z")
 
 _SPELT_DURATIONS = {
     "msec": "ms",
@@ -154,6 +160,28 @@ def parse_span(text: str) -> tuple[float, float]:
     return span
 
 
+def parse_usd(value: object) -> int:
+    """Nano-dollars in a number of dollars; finer amounts than that are refused."""
+    text = value.strip().removeprefix("$") if isinstance(value, str) else str(value)
+    if isinstance(value, bool) or re.fullmatch(rf"{_NUMBER}", text, re.ASCII) is None:
+        raise refusal("is not a number of dollars", allowed=_USD_FORMS)
+    amount = Decimal(text) * NANO
+    if amount != int(amount):
+        raise refusal("is finer than a nano-dollar", allowed=_USD_FORMS)
+    return int(amount)
+
+
+def parse_moment(value: object) -> int:
+    """Unix nanoseconds of a date (its first moment in UTC) or of a time with its zone."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise refusal("is not a date or a time", allowed=_MOMENT_FORMS)
+    return round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * 10**9
+
+
 def _text(value: object, forms: tuple[str, ...], template: str) -> str:
     """`value` if it is text; a bare number gets the unit it lacks as the remedy."""
     if isinstance(value, str):
@@ -237,3 +265,17 @@ Span = Annotated[
     WithJsonSchema(_quantity("Span", SPAN_PATTERN, "200ms..5s")),
 ]
 """Two durations in seconds, the shorter first."""
+
+Usd = Annotated[
+    int,
+    BeforeValidator(parse_usd),
+    WithJsonSchema({"title": "Usd", "anyOf": [{"type": "number"}, {"type": "string"}]}),
+]
+"""Nano-dollars."""
+
+Moment = Annotated[
+    int,
+    BeforeValidator(parse_moment),
+    WithJsonSchema({"title": "Moment", "type": "string", "examples": ["2027-01-31T18:00:00Z"]}),
+]
+"""Unix nanoseconds."""

@@ -143,6 +143,11 @@ class Upstream(Settings):
     headers: Mapping[str, Secret] = setting(
         {}, "More headers to send with every request; values may be references to secrets."
     )
+    traceparent: bool | None = setting(
+        None,
+        "Whether it is told each request's place in a trace, by `traceparent` and `tracestate`; by "
+        "default where `allow_private` says that it is one's own.",
+    )
     proxy: Secret | None = setting(
         "env",
         "HTTP proxy to go through: a URL, `env` for HTTPS_PROXY and NO_PROXY, `none` for none.",
@@ -186,12 +191,7 @@ class Upstream(Settings):
     @field_validator("headers")
     @classmethod
     def _are_headers(cls, headers: Mapping[str, Secret]) -> Mapping[str, Secret]:
-        for name in headers:
-            if _HEADER_NAME.fullmatch(name) is None:
-                raise refusal(f"has a name that is not an HTTP header's: `{name}`")
-            if name.casefold() in _OUR_HEADERS:
-                raise refusal(f"cannot set `{name}`, which the gateway sets itself")
-        return headers
+        return checked_headers(headers)
 
     @field_validator("proxy", mode="before")
     @classmethod
@@ -202,6 +202,16 @@ class Upstream(Settings):
         if addresses is None:
             urls.append("https://vendor.example")
         return _one_proxy(value, urls, surroundings(info)) if urls else None
+
+
+def checked_headers(headers: Mapping[str, Secret]) -> Mapping[str, Secret]:
+    """`headers` if they may be sent. Raises: a pydantic refusal."""
+    for name in headers:
+        if _HEADER_NAME.fullmatch(name) is None:
+            raise refusal(f"has a name that is not an HTTP header's: `{name}`")
+        if name.casefold() in _OUR_HEADERS:
+            raise refusal(f"cannot set `{name}`, which the gateway sets itself")
+    return headers
 
 
 def _one_proxy(value: object, urls: list[str], around: Surroundings) -> Secret | None:
