@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from tidegate.errors import UpstreamFailed
 from tidegate.policy.board import (
     Board,
+    LimitState,
+    LoadState,
     PartState,
     Poster,
     SharedState,
@@ -29,6 +31,8 @@ from tidegate.policy.board import (
 )
 from tidegate.policy.breaker import BreakerSettings
 from tidegate.policy.health import HealthSettings, Wards
+from tidegate.policy.slots.lane import LaneSettings
+from tidegate.policy.slots.register import Slots
 
 SETTINGS = HealthSettings(breaker=BreakerSettings(failures=1, cooldown_s=10.0))
 SECOND_NS = 1_000_000_000
@@ -98,6 +102,31 @@ async def test_written_only_when_something_changed(tmp_path: Path, gateway: Gate
     assert await gateway.poster.post()
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["gw-0.json"]
     assert gateway.poster.path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_load_turns_and_limits_are_written_when_they_change(tmp_path: Path) -> None:
+    load, limits, slots = LoadState(), [LimitState("team", "red", "steps", 9, 9)], Slots()
+    lane = slots.of("p/m", LaneSettings())
+    sources = Sources(
+        Wards(),
+        load=lambda: load,
+        lanes=slots.snapshot,
+        limits=lambda: tuple(limits),
+        counting=lambda: SharedState("up", 1.0),
+    )
+    poster = Poster(tmp_path, "gw-0", sources, clock=StoppedClock())
+    assert await poster.post()
+    assert not await poster.post()
+    load = LoadState(running=3, held_nanousd=2**53 + 1, lag_s=0.005)
+    assert await poster.post()
+    lane.take("red", "", 0.0)
+    assert await poster.post()
+    limits[0] = LimitState("team", "red", "steps", 9, 8)
+    assert await poster.post()
+    (board,) = read_boards(tmp_path)
+    assert (board.load, board.lanes, board.limits) == (load, slots.snapshot(), tuple(limits))
+    assert board.counting == SharedState("up", 1.0)
+    assert shown([board], BEGUN_NS)["lanes"][0]["running"] == 1
 
 
 async def test_board_is_taken_down_at_the_end(gateway: Gateway) -> None:

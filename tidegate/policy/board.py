@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from tidegate.clock import Clock, SystemClock
 from tidegate.policy.health import TargetState, Wards
+from tidegate.policy.slots.lane import LaneState
 
 EVERY_S = 1.0
 SUFFIX = ".json"
@@ -60,6 +61,38 @@ class SharedState(Struct, frozen=True):
     reason: str = ""
 
 
+class LoadState(Struct, frozen=True):
+    """How much a process has to do."""
+
+    running: int = 0
+    """Requests that are being answered."""
+    admitted: int = 0
+    """Those of them that limits count."""
+    held_nanousd: int = 0
+    """What they hold of budgets."""
+    exceeded: int = 0
+    """Requests that ever cost more than was held for them."""
+    shed: int = 0
+    """Requests that were ever refused because there was too much to do."""
+    share: float = 1.0
+    """Of new requests, what is let in."""
+    lag_s: float = 0.0
+    """How long whatever is ready waits."""
+    pending_bytes: int = 0
+    """Records that are not in the spool yet."""
+
+
+class LimitState(Struct, frozen=True):
+    """A limit of one scope; money is in nano-dollars."""
+
+    kind: str
+    name: str
+    limit: str
+    most: int
+    left: int
+    held: int = 0
+
+
 class Board(Struct, frozen=True):
     """One process's board. Its monotonic times are as of `written_s`, which was `written_ns`."""
 
@@ -72,6 +105,12 @@ class Board(Struct, frozen=True):
     targets: tuple[TargetState, ...] = ()
     parts: tuple[PartState, ...] = ()
     shared: SharedState | None = None
+    load: LoadState | None = None
+    lanes: tuple[LaneState, ...] = ()
+    limits: tuple[LimitState, ...] = ()
+    """Some of them."""
+    counting: SharedState | None = None
+    """How counting limits in Redis goes; None where they are counted here."""
 
     def now_s(self, now_ns: int) -> float:
         """The Unix time `now_ns` on the clock of this board's own times."""
@@ -86,6 +125,11 @@ class Sources:
     parts: Callable[[float], tuple[PartState, ...]] = lambda _now_s: ()
     """Accounts and replicas at that time. Their times are rounded, so that equal ones stay so."""
     shared: Callable[[], SharedState | None] = lambda: None
+    load: Callable[[], LoadState | None] = lambda: None
+    """Rounded, too."""
+    lanes: Callable[[], tuple[LaneState, ...]] = tuple
+    limits: Callable[[], tuple[LimitState, ...]] = tuple
+    counting: Callable[[], SharedState | None] = lambda: None
 
 
 class Poster:
@@ -118,9 +162,16 @@ class Poster:
         A disk that refuses is logged once, and tried again the next time.
         """
         now_s, sources = asyncio.get_running_loop().time(), self._sources
-        targets, parts = sources.wards.snapshot(now_s), sources.parts(now_s)
-        shared = sources.shared()
-        if (targets, parts, shared) == self._posted:
+        seen = (
+            sources.wards.snapshot(now_s),
+            sources.parts(now_s),
+            sources.shared(),
+            sources.load(),
+            sources.lanes(),
+            sources.limits(),
+            sources.counting(),
+        )
+        if seen == self._posted:
             return False
         board = Board(
             worker=self._worker,
@@ -128,9 +179,13 @@ class Poster:
             started=_started(os.getpid()),
             written_ns=self._clock.now_ns(),
             written_s=now_s,
-            targets=targets,
-            parts=parts,
-            shared=shared,
+            targets=seen[0],
+            parts=seen[1],
+            shared=seen[2],
+            load=seen[3],
+            lanes=seen[4],
+            limits=seen[5],
+            counting=seen[6],
         )
         writing = asyncio.ensure_future(asyncio.to_thread(_write, self.path, board))
         try:
@@ -144,7 +199,7 @@ class Poster:
             self._failing = True
             return False
         self._failing = False
-        self._posted = (targets, parts, shared)
+        self._posted = seen
         return True
 
 
@@ -173,6 +228,11 @@ def shown(boards: list[Board], now_ns: int) -> dict[str, list[dict[str, Any]]]:
             {"worker": board.worker, **_plain(target, at_s)}
             for board, at_s in _at(boards, now_ns)
             for target in board.targets
+        ],
+        "lanes": [
+            {"worker": board.worker, **msgspec.structs.asdict(lane)}
+            for board in boards
+            for lane in board.lanes
         ],
         "parts": [
             {"worker": board.worker, **_plain(part, at_s)}

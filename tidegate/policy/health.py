@@ -169,7 +169,8 @@ class Health:
         trial = self._begin(now_s, anyway)
         if trial is not None:
             self.retry_budget.deposit()
-            self.hedge_budget.deposit()
+            if self._settings.hedge is not None:
+                self.hedge_budget.deposit()
         return trial
 
     def begin_again(self, now_s: float, *, anyway: bool = False) -> Trial | None:
@@ -323,7 +324,7 @@ class Wards:
             if len(self._healths) >= self._limit:
                 del self._healths[min(self._healths.values(), key=_worth).name]
             self._healths[name] = health = Health(name, settings, self._changed)
-        elif health.settings is not settings:
+        elif health.settings is not settings and health.settings != settings:
             health.settings = settings
         return health
 

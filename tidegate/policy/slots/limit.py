@@ -1,0 +1,157 @@
+"""How many requests a target gets at once: learned from its first tokens and its refusals.
+
+A gradient on latency for what slows down, a multiplicative decrease for what refuses:
+
+    crowded   limit ← gradient · beside + √beside/4 gradient = 1 - (median - allowed) / held
+    refused   limit ← backoff · max(used, limit/4)  a 429, a timeout, 503 or 529
+    neither   limit ← limit + √limit · calm/4       only while at least half of it is used
+
+`allowed = tolerance · best + slack`. Of one window, `median` is that of the first tokens and `best`
+the lowest one so far; `beside` is how many ran when those streams began, for that is what made them
+slow: by now there may be more. `held` is how long a whole answer takes: the share of it that is
+spent waiting is, by Little's law, the share of the requests that wait inside the target, and are
+too many. The gradient is 1/2 at least; `calm` counts increases since a decrease, up to 4.
+
+First tokens of streams are the only latency looked at. What a whole answer takes depends on its
+length first of all, and says little of how crowded its model is.
+
+What happens on one round trip changes the limit once: what began before the last decrease is not
+counted any more. And a decrease has to help. If half as many requests at a time are as slow as
+before, it is not they who crowd the target (longer prompts, other tenants, a slower model): their
+median becomes the new `best`, and the limit what it was. So `best` cannot drift up in an overload
+of our own, and a target that became slower is not starved.
+
+Sources: Envoy, "Adaptive Concurrency", gradient controller (`limit = gradient · limit + headroom`,
+`headroom = √limit`, a percentile per window); its measuring of the best time by way of starving the
+target now and then is replaced by the test of each decrease. Netflix, concurrency-limits:
+`Gradient2Limit` (tolerance, lower bound of 1/2, no change while unused) and `AIMDLimit`. Jacobson
+and Karels, "Congestion Avoidance and Control" (1988): one decrease per round trip.
+"""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import Struct
+
+LOWEST_GRADIENT = 0.5
+CALMED = 0.6
+"""The share of the requests at which a decrease is judged, a little more than the half."""
+HELPED = 0.8
+"""The share of the median below which it has helped."""
+QUARTER = 4
+CAREFUL = 4
+"""The first increases after a decrease are a quarter, a half, three quarters of the whole."""
+
+
+class LimitSettings(Struct, frozen=True):
+    """Bounds of the limit, for one process; `least = most` is a fixed one."""
+
+    least: int = 4
+    most: int = 1000
+    first: int | None = None
+    """Where it begins; None is `most`, so that a target that bears it is never held back."""
+    tolerance: float = 1.5
+    slack_s: float = 0.1
+    """How much slower than best first tokens may be, by a factor and by a time."""
+    window_s: float = 1.0
+    samples: int = 20
+    """How much must be seen before the limit moves; less where the limit itself is lower."""
+    backoff: float = 0.9
+
+
+class Limit(Struct, frozen=True):
+    """The state: the limit, and what it was learned from."""
+
+    limit: float
+    best_s: float | None = None
+    """The lowest median of first tokens; None before the first window."""
+    since_s: float = -math.inf
+    """When it was last decreased: what began earlier says nothing of it."""
+    cut: Cut | None = None
+    """The decrease whose effect is waited for."""
+    calm: int = 0
+    """Increases since the last decrease."""
+
+
+class Cut(Struct, frozen=True):
+    """How it was before a decrease."""
+
+    beside: float
+    median_s: float
+    limit: float
+
+
+class Seen(Struct, frozen=True):
+    """What one window showed, of attempts that began since the last decrease."""
+
+    used: int
+    """The most at once."""
+    median_s: float | None = None
+    """Of the first tokens of streams; None where there were too few."""
+    beside: float = 0.0
+    """How many there were when these streams began, itself included: their median too."""
+    held_s: float = 0.0
+    """How long an answer takes to its end, on average."""
+
+
+def first_limit(settings: LimitSettings) -> Limit:
+    """Where a target begins."""
+    first = settings.most if settings.first is None else settings.first
+    return Limit(float(_within(settings, first)))
+
+
+def enough(settings: LimitSettings, limit: float) -> int:
+    """How much must be seen before `after_window` is asked."""
+    return max(2, min(settings.samples, int(limit)))
+
+
+def after_window(settings: LimitSettings, state: Limit, seen: Seen, now_s: float) -> Limit:
+    """The state after a window without a refusal."""
+    limit, median_s, beside = state.limit, seen.median_s, seen.beside
+    if median_s is None:
+        return _grown(settings, state, seen.used)
+    best_s = median_s if state.best_s is None else min(state.best_s, median_s)
+    allowed_s = settings.tolerance * best_s + settings.slack_s
+    if median_s <= allowed_s:
+        calm = Limit(limit, best_s, state.since_s, calm=state.calm)
+        return _grown(settings, calm, seen.used)
+    if beside <= settings.least:  # as little as ever: it is not they who crowd it
+        return Limit(limit, median_s, state.since_s)
+    cut = state.cut
+    if cut is not None and beside <= CALMED * cut.beside:
+        if median_s > HELPED * cut.median_s:
+            return Limit(_within(settings, cut.limit), median_s, state.since_s)
+        cut = None
+    if cut is None:
+        cut = Cut(beside, median_s, limit)
+    gradient = max(LOWEST_GRADIENT, 1.0 - (median_s - allowed_s) / max(seen.held_s, median_s))
+    base = min(limit, beside)
+    lower = _within(settings, min(limit, gradient * base + math.sqrt(base) / CAREFUL))
+    return Limit(lower, best_s, now_s, cut)
+
+
+def after_refusal(
+    settings: LimitSettings, state: Limit, began_s: float, used: int, now_s: float
+) -> Limit:
+    """The state after a refusal of an attempt that began at `began_s`, beside `used` in all.
+
+    The first ones of a target that is little used cost little: alone they say nothing of how many
+    at once are too many.
+    """
+    if began_s < state.since_s:
+        return state
+    base = min(state.limit, max(used, state.limit / QUARTER))
+    return Limit(_within(settings, settings.backoff * base), state.best_s, now_s, state.cut)
+
+
+def _grown(settings: LimitSettings, state: Limit, used: int) -> Limit:
+    if used < state.limit / 2:
+        return state
+    calm = min(CAREFUL, state.calm + 1)
+    higher = _within(settings, state.limit + math.sqrt(state.limit) * calm / CAREFUL)
+    return Limit(higher, state.best_s, state.since_s, state.cut, calm)
+
+
+def _within(settings: LimitSettings, limit: float) -> float:
+    return min(float(settings.most), max(float(settings.least), limit))
