@@ -1,0 +1,154 @@
+"""What is still allowed here while Redis is lost and `on_loss` is `fail_open`: a share of it all.
+
+Rates and concurrency are counted by an engine of this process, whose limits are `shares` of the
+real ones. Of money, this process may spend its share of what was left when Redis was heard last;
+of a budget that was never heard of, nothing. That bounds what all together overspend: by what was
+spent elsewhere since each last heard of it, and never by more than the sum of their shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+
+from msgspec import Struct, structs
+
+from tidegate.admission.engine import Ask, Engine, Spent, Ticket
+from tidegate.admission.refusals import budget_reached, unknown_spending
+from tidegate.admission.shared_parts import Part, Purse
+from tidegate.limits import Limits, Rate, Rule
+
+Heard = Mapping[bytes, tuple[int, int]]
+"""Spent and held, by the key of what is spent."""
+
+
+def shares(rules: Iterable[Rule], share: float) -> list[Rule]:
+    """The rules for the engine of this process: `share` of each limit, at least one, no money."""
+    return [structs.replace(rule, limits=_share(rule.limits, share)) for rule in rules]
+
+
+def _share(limits: Limits, share: float) -> Limits:
+    return Limits(
+        requests=tuple(Rate(_least(r.limit, share), r.window_s) for r in limits.requests),
+        tokens=tuple(Rate(_least(r.limit, share), r.window_s) for r in limits.tokens),
+        concurrency=None if limits.concurrency is None else _least(limits.concurrency, share),
+        steps=limits.steps,
+    )
+
+
+def _least(limit: int, share: float) -> int:
+    return max(int(limit * share), min(limit, 1))
+
+
+class _Allowance(Struct):
+    """What this process may spend of one budget until Redis is back."""
+
+    left: int
+    held: int = 0
+
+
+class Admitted(Struct):
+    """What a ticket holds here: of the engine, and of the allowances of `purses`."""
+
+    ticket: Ticket
+    purses: list[tuple[Purse, int]]
+    loss: int
+
+
+class Spare:
+    """Admission on this process's own share, with `engine` for everything but money."""
+
+    def __init__(self, engine: Engine, share: float, heard: Heard) -> None:
+        self.engine = engine
+        self._share = share
+        self._heard = heard
+        self._allowances: dict[bytes, _Allowance] = {}
+        self._loss = 0
+
+    def begin(self) -> None:
+        """Redis has been lost (again): what it said last is what is left."""
+        self._loss += 1
+        self._allowances = {}
+
+    def admit(
+        self, ask: Ask, parts: Sequence[Part], known: Sequence[Purse] = (), more_nanousd: int = 0
+    ) -> Admitted:
+        """Hold everything of `ask` here, and so much more of `known`.
+
+        Raises: `LimitReached`, `LimitsUnavailable`; then nothing is held.
+        """
+        taken = self.take(known, more_nanousd)
+        try:
+            taken += self.take([p for part in parts for p in part.purses.values()], ask.nanousd)
+            ticket = self.engine.admit(ask)
+        except BaseException:
+            self._give(taken, self._loss)
+            raise
+        if isinstance(ticket, Awaitable):
+            raise TypeError("the spare engine must answer at once")
+        return Admitted(ticket, taken, self._loss)
+
+    def extend(
+        self, held: Admitted, parts: Sequence[Part], *, tokens: int, nanousd: tuple[int, int]
+    ) -> None:
+        """Hold more, and all of it on `parts`; `nanousd` is what more and what in all.
+
+        Raises: as `admit`; then nothing has changed.
+        """
+        more, all_of_it = nanousd
+        known = [purse for purse, _ in held.purses]
+        further = [p for part in parts for p in part.purses.values() if p not in known]
+        taken = self.take(known, more)
+        try:
+            taken += self.take(further, all_of_it)
+            self.engine.extend(held.ticket, [part.scope for part in parts], tokens, 0)
+        except BaseException:
+            self._give(taken, self._loss)
+            raise
+        held.purses += taken
+
+    def settle(self, held: Admitted, spent: Sequence[Spent]) -> None:
+        """Let go of what was held, and take what was spent."""
+        self._give(held.purses, held.loss)
+        if held.loss == self._loss:
+            for purse in dict.fromkeys(purse for purse, _ in held.purses):
+                allowance = self._allowances.get(purse.held_key)
+                if allowance is not None:
+                    allowance.left -= charge(purse, spent)
+        self.engine.settle(held.ticket, spent)
+
+    def take(self, purses: Sequence[Purse], nanousd: int) -> list[tuple[Purse, int]]:
+        """Hold `nanousd` of each, or of none. Raises: `BudgetReached`, `LimitsUnavailable`."""
+        for purse in purses:
+            allowance = self._allowance(purse)
+            if nanousd and allowance.held + nanousd > allowance.left:
+                spent = max(0, purse.budget.nanousd - allowance.left)
+                raise budget_reached(
+                    purse.scope, purse.budget, spent, allowance.held, nanousd, ends_s=None
+                )
+        for purse in purses:
+            self._allowance(purse).held += nanousd
+        return [(purse, nanousd) for purse in purses]
+
+    def _allowance(self, purse: Purse) -> _Allowance:
+        allowance = self._allowances.get(purse.held_key)
+        if allowance is None:
+            heard = self._heard.get(purse.spent_key)
+            if heard is None:
+                raise unknown_spending(purse.scope)
+            left = int(max(0, purse.budget.nanousd - sum(heard)) * self._share)
+            allowance = self._allowances[purse.held_key] = _Allowance(left)
+        return allowance
+
+    def _give(self, taken: Iterable[tuple[Purse, int]], loss: int) -> None:
+        if loss != self._loss:
+            return
+        for purse, nanousd in taken:
+            allowance = self._allowances.get(purse.held_key)
+            if allowance is not None:
+                allowance.held -= nanousd
+
+
+def charge(purse: Purse, spent: Sequence[Spent]) -> int:
+    """What `purse` pays of `spent`."""
+    kind, name = purse.scope
+    return sum(part.nanousd for part in spent if kind != "provider" or part.provider == name)
