@@ -1,11 +1,12 @@
 """What a call costs."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.ledger.price import Price, cost
+from tidegate.ledger.price import Price, bound, cost
 from tidegate.types import Usage
 
 NANO = st.integers(min_value=0, max_value=10**12)
@@ -60,3 +61,99 @@ def test_kinds_add_up(prices: list[int], tokens: list[int]) -> None:
     )  # fmt: skip
     exact = sum(Fraction(n * p, 10**6) for n, p in zip(tokens, prices, strict=True))
     assert 0 <= cost(Price(plain, output, cached, write, reasoning), usage) - exact < 1
+
+
+CLASSES = 9
+"""Text, two of cached, two of written, audio; text, reasoning, audio."""
+
+
+def usage_of(counts: list[int]) -> Usage:
+    """A usage with so many tokens of each class."""
+    text, cached, cached_audio, written, kept, heard, said, reasoning, spoken = counts
+    return Usage(
+        input=text + cached + cached_audio + written + kept + heard,
+        output=said + reasoning + spoken,
+        cached_input=cached + cached_audio,
+        cache_write=written + kept,
+        reasoning=reasoning,
+        audio_input=heard,
+        audio_output=spoken,
+        cached_audio_input=cached_audio,
+        cache_write_1h=kept,
+    )
+
+
+@st.composite
+def rates(draw: st.DrawFn) -> Price:
+    some = [draw(st.none() | NANO) for _ in range(CLASSES - 2)]
+    cached, cached_audio, written, kept, heard, reasoning, spoken = some
+    return Price(
+        draw(NANO),
+        draw(NANO),
+        cached,
+        written,
+        reasoning,
+        audio_input_nanousd=heard,
+        audio_output_nanousd=spoken,
+        cached_audio_input_nanousd=cached_audio,
+        cache_write_1h_nanousd=kept,
+    )
+
+
+@st.composite
+def tiered(draw: st.DrawFn) -> Price:
+    starts = sorted(draw(st.sets(TOKENS, max_size=3)))
+    return replace(draw(rates()), tiers=tuple((above, draw(rates())) for above in starts))
+
+
+COUNTS = st.lists(TOKENS, min_size=CLASSES, max_size=CLASSES)
+
+
+@given(tiered(), COUNTS, TOKENS, TOKENS)
+def test_no_usage_costs_more_than_its_bound(
+    price: Price, counts: list[int], more_input: int, more_output: int
+) -> None:
+    usage = usage_of(counts)
+    most = bound(price, usage.input + more_input, usage.output + more_output)
+    assert cost(price, usage) <= most
+
+
+@given(rates(), COUNTS, st.integers(0, CLASSES - 1), TOKENS)
+def test_more_of_a_class_never_costs_less(
+    price: Price, counts: list[int], which: int, more: int
+) -> None:
+    larger = [count + (more if place == which else 0) for place, count in enumerate(counts)]
+    assert cost(price, usage_of(counts)) <= cost(price, usage_of(larger))
+
+
+@given(rates(), COUNTS, COUNTS)
+def test_two_usages_cost_together_what_they_cost_apart_but_for_rounding(
+    price: Price, one: list[int], other: list[int]
+) -> None:
+    together = cost(price, usage_of([a + b for a, b in zip(one, other, strict=True)]))
+    apart = cost(price, usage_of(one)) + cost(price, usage_of(other))
+    assert apart - 1 <= together <= apart
+
+
+@given(tiered())
+def test_nothing_costs_nothing(price: Price) -> None:
+    assert cost(price, Usage(0, 0)) == bound(price, 0, 0) == 0
+
+
+def test_all_of_a_request_above_a_tier_costs_what_the_tier_says() -> None:
+    price = Price(1_000_000, 1_000_000, tiers=((100, Price(2_000_000, 3_000_000)),))
+    assert cost(price, Usage(100, 10)) == 110
+    assert cost(price, Usage(101, 10)) == 101 * 2 + 10 * 3
+
+
+def test_bound_takes_the_cheaper_tier_for_no_less_than_the_dearer_one_before_it() -> None:
+    price = Price(5_000_000, 0, tiers=((100, Price(1_000_000, 0)),))
+    assert bound(price, 101, 0) >= cost(price, Usage(100, 0)) == 500
+
+
+def test_price_served_in_an_unknown_way_is_the_price() -> None:
+    batch = Price(1, 1, label="batch")
+    price = Price(2, 2, variants={"batch": batch})
+    assert price.served("batch") is batch
+    assert price.served("fast", "batch") is batch
+    assert price.served("auto") is price.served(None, ["batch"]) is price.served() is price
