@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from storing import put
 
 from tidegate.store.records import RecordStore
-from tidegate.store.responses import MOST_BYTES, ResponseRow
+from tidegate.store.responses import MOST_BYTES
+from tidegate.store.rows import ResponseRow
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[RecordStore]:
-    store = RecordStore(f"sqlite:///{tmp_path}/tidegate.db")
+def store(any_store_url: str) -> Iterator[RecordStore]:
+    store = RecordStore(any_store_url)
     store.create()
     yield store
     store.close()
@@ -36,11 +37,12 @@ def row(
         created_ns=1,
         expires_ns=expires_ns,
         payload=payload or id_.encode(),
+        user=None,
     )
 
 
 def add(store: RecordStore, *rows: ResponseRow) -> int:
-    return store.insert(list(rows), "one.spool1", 1)
+    return put(store, responses=list(rows)).new
 
 
 def test_conversation_comes_back_last_one_first(store: RecordStore) -> None:
@@ -96,12 +98,3 @@ def test_conversation_expires_with_its_last_response(store: RecordStore) -> None
     assert store.responses.purge(20) == 1
     assert store.responses.past("c", "key:ann", 20, 10).payloads == [b"c", b"a"]
     assert store.responses.purge(30) == 3
-
-
-def test_older_database_gets_the_table(store: RecordStore, tmp_path: Path) -> None:
-    with store._engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE responses")
-    newer = RecordStore(f"sqlite:///{tmp_path}/tidegate.db")
-    newer.create()
-    assert add(newer, row("a")) == 1
-    newer.close()
