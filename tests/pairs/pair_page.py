@@ -33,7 +33,8 @@ each before a provider of its own format. Where the provider speaks another one 
 but for empty answers, which Anthropic's models may give. The SDKs tried nothing again by
 themselves.
 
-What is charged is what reached the caller. A provider may bill for tries that nobody saw.
+What is charged is what reached the caller, and what a try that nobody saw is told to have used. A
+provider may bill for tries that told nothing.
 
 | column | means |
 | --- | --- |
@@ -114,6 +115,8 @@ def _charged(cell: Cell) -> str:
     record = cell.record
     if record.cost_nanousd is None:
         return "nothing"
-    about = "~" * record.usage_estimated
     cost = f"${record.cost_nanousd / NANO:.6f}"
+    if record.input_tokens is None:
+        return f"tries that told it, {cost}"
+    about = "~" * record.usage_estimated
     return f"{about}{record.input_tokens} + {record.output_tokens}, {cost}"

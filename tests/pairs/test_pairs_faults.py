@@ -36,10 +36,14 @@ async def test_no_answer_is_cut_silently(cells: list[Cell]) -> None:
         assert (cell.record.outcome == "ok") is bool(cell.seen.end), cell.fault.name
 
 
-async def test_nothing_is_charged_that_nobody_saw(cells: list[Cell]) -> None:
+async def test_only_what_was_seen_or_told_of_a_try_is_charged(cells: list[Cell]) -> None:
     for cell in cells:
+        record = cell.record
         seen = cell.seen.end or cell.seen.pieces
-        assert (cell.record.cost_nanousd is not None) is bool(seen), cell.fault.name
+        tries = [tried.cost_nanousd for tried in record.attempts if tried.cost_nanousd is not None]
+        assert (record.cost_nanousd is not None) is bool(seen or tries), cell.fault.name
+        if not seen and tries:
+            assert record.cost_nanousd == sum(tries)
 
 
 async def test_a_fault_means_the_same_through_a_translation(

@@ -38,6 +38,7 @@ class Details(Struct):
     cached_tokens: _Tokens | None = None
     cache_write_tokens: _Tokens | None = None
     reasoning_tokens: _Tokens | None = None
+    audio_tokens: _Tokens | None = None
 
 
 class Counts(Struct):
@@ -51,24 +52,41 @@ class Counts(Struct):
     prompt_cache_hit_tokens: _Tokens | None = None
 
 
-def read_usage(counts: Counts) -> Usage:
-    """The tokens that `counts` tells.
+def read_usage(counts: Counts, tier: object = None) -> Usage:
+    """The tokens that `counts` tells, served in `tier` as the answer around them says.
 
-    xAI counts reasoning beside the completion, everybody else inside it: the total says which.
+    xAI counts reasoning beside the completion, everybody else inside it: the total says which, or
+    that it would not fit inside. Predicted tokens that were rejected are output like any other.
     """
-    prompt, completion = counts.prompt_tokens_details, counts.completion_tokens_details
     given, made = counts.prompt_tokens or 0, counts.completion_tokens or 0
-    cached = prompt.cached_tokens if prompt else None
-    reasoning = completion.reasoning_tokens if completion else None
-    if reasoning and counts.total_tokens == given + made + reasoning:
-        made += reasoning
-    return Usage(
-        input=given,
-        output=made,
-        cached_input=counts.prompt_cache_hit_tokens if cached is None else cached,
-        cache_write=prompt.cache_write_tokens if prompt else None,
-        reasoning=reasoning,
-    )
+    cached, written, heard, cached_audio = counts.prompt_cache_hit_tokens, None, None, None
+    prompt, completion = counts.prompt_tokens_details, counts.completion_tokens_details
+    if prompt is not None:
+        written, heard = prompt.cache_write_tokens, prompt.audio_tokens
+        if prompt.cached_tokens is not None:
+            cached = prompt.cached_tokens
+    if cached or written or heard:
+        left = given - (cached or 0) - (written or 0)
+        if left < 0:
+            given, left = given - left, 0
+        if heard is not None and heard > left:
+            # Only so much of the audio must have come from the cache. If more did, it is charged as
+            # if it had not.
+            cached_audio = min(heard - left, cached or 0)
+            beyond = heard - left - cached_audio
+            given, heard = given + beyond, left + beyond
+    reasoning = spoken = None
+    if completion is not None:
+        reasoning, spoken = completion.reasoning_tokens, completion.audio_tokens
+        if reasoning or spoken:
+            total, thought = counts.total_tokens, reasoning or 0
+            beside = (counts.prompt_tokens or 0) + made + thought
+            if thought > made if total is None else total == beside:
+                made += thought
+            made = max(made, thought + (spoken or 0))
+    # By place: this runs for every request.
+    served = tier if isinstance(tier, str) else None
+    return Usage(given, made, cached, written, reasoning, heard, spoken, cached_audio, None, served)
 
 
 def write_usage(usage: Usage) -> Json:
@@ -83,10 +101,17 @@ def write_usage(usage: Usage) -> Json:
         prompt["cached_tokens"] = usage.cached_input
     if usage.cache_write is not None:
         prompt["cache_write_tokens"] = usage.cache_write
+    if usage.audio_input is not None:
+        prompt["audio_tokens"] = usage.audio_input + (usage.cached_audio_input or 0)
     if prompt:
         told["prompt_tokens_details"] = prompt
+    completion: Json = {}
     if usage.reasoning is not None:
-        told["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
+        completion["reasoning_tokens"] = usage.reasoning
+    if usage.audio_output is not None:
+        completion["audio_tokens"] = usage.audio_output
+    if completion:
+        told["completion_tokens_details"] = completion
     return told
 
 
@@ -170,6 +195,7 @@ class _Chunk(Struct):
     choices: list[_Choice] = []
     usage: Counts | None = None
     model: str | None = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -178,6 +204,7 @@ class _Whole(Struct):
     data: list[msgspec.Raw] | None = None
     usage: Counts | None = None
     model: str | None = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -213,7 +240,7 @@ class PassingWatch:
         if chunk.model:
             facts.model = chunk.model
         if chunk.usage is not None:
-            facts.usage = read_usage(chunk.usage)
+            facts.usage = read_usage(chunk.usage, chunk.service_tier)
         for choice in chunk.choices:
             if choice.finish_reason is not None:
                 facts.finish_reason = choice.finish_reason
@@ -272,5 +299,5 @@ def _learn(facts: Facts, body: bytes) -> _Whole:
         raise reported(whole.error)
     facts.model = whole.model
     if whole.usage is not None:
-        facts.usage = read_usage(whole.usage)
+        facts.usage = read_usage(whole.usage, whole.service_tier)
     return whole

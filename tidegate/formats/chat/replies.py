@@ -91,6 +91,7 @@ class _Reply(Struct):
     model: str | None = None
     created: float | None = None
     usage: Counts | None = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -114,7 +115,7 @@ def read_reply(body: bytes) -> Reply:
         id=told.id or None,
         model=told.model or None,
         choices=tuple(_said(choice) for choice in choices),
-        usage=None if told.usage is None else read_usage(told.usage),
+        usage=None if told.usage is None else read_usage(told.usage, told.service_tier),
         created=created(told.created),
     )
 

@@ -63,6 +63,7 @@ class _Choice(Struct):
 class _Chunk(Struct):
     choices: list[_Choice] = []
     usage: Counts | None = None
+    service_tier: Any = None
     id: str | None = None
     model: str | None = None
     created: float | None = None
@@ -106,7 +107,7 @@ class ChatReader:
                 progress = self._choices[index] = _Progress(index, self._budget)
             progress.read(choice, deltas)
         if chunk.usage is not None:
-            deltas.append(Used(read_usage(chunk.usage)))
+            deltas.append(Used(read_usage(chunk.usage, chunk.service_tier)))
         return deltas
 
     def complete(self) -> bool:

@@ -35,6 +35,13 @@ _BROKEN_OUTPUTS: Final = ("malformed_model_output", "malformed_tool_use")
 _Count = Annotated[int, Meta(ge=0, le=1 << 40)]
 
 
+class CacheDetail(Struct, rename="camel"):
+    """What was written to a cache to be kept for `ttl`."""
+
+    input_tokens: _Count = 0
+    ttl: str = ""
+
+
 class Counts(Struct, rename="camel"):
     """Tokens as Converse counts them."""
 
@@ -43,6 +50,7 @@ class Counts(Struct, rename="camel"):
     total_tokens: _Count | None = None
     cache_read_input_tokens: _Count | None = None
     cache_write_input_tokens: _Count | None = None
+    cache_details: Annotated[list[CacheDetail], Meta(max_length=16)] | None = None
 
 
 class More(Struct):
@@ -132,6 +140,7 @@ def read_usage(counts: Counts) -> Usage:
     """
     read, written = counts.cache_read_input_tokens, counts.cache_write_input_tokens
     given = counts.input_tokens
+    kept = [each.input_tokens for each in counts.cache_details or () if each.ttl == "1h"]
     if counts.total_tokens != given + counts.output_tokens:
         given += (read or 0) + (written or 0)
     return Usage(
@@ -140,6 +149,7 @@ def read_usage(counts: Counts) -> Usage:
         output=counts.output_tokens,
         cached_input=read,
         cache_write=written,
+        cache_write_1h=min(sum(kept), written or 0) if kept else None,
     )
 
 

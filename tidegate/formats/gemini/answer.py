@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 CALLS_AT_MOST: Final = 256
 """Of tools, in one answer."""
-_PARTS, _CANDIDATES = 1 << 14, 128
+_PARTS, _CANDIDATES, _MODALITIES = 1 << 14, 128, 64
 _NAME_CHARACTERS: Final = 200
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -114,6 +114,16 @@ class PromptFeedback(Struct, rename="camel"):
     block_reason: str | None = None
 
 
+class Modality(Struct, rename="camel"):
+    """How many of some tokens are of one kind."""
+
+    modality: str | None = None
+    token_count: _Count | None = None
+
+
+_Modalities = Annotated[list[Modality], msgspec.Meta(max_length=_MODALITIES)]
+
+
 class UsageMetadata(Struct, rename="camel"):
     """Tokens, as counted so far."""
 
@@ -123,6 +133,10 @@ class UsageMetadata(Struct, rename="camel"):
     tool_use_prompt_token_count: _Count | None = None
     thoughts_token_count: _Count | None = None
     total_token_count: _Count | None = None
+    prompt_tokens_details: _Modalities | None = None
+    cache_tokens_details: _Modalities | None = None
+    tool_use_prompt_tokens_details: _Modalities | None = None
+    candidates_tokens_details: _Modalities | None = None
 
 
 class Answer(Struct, rename="camel"):
@@ -195,12 +209,30 @@ def usage(told: UsageMetadata) -> Usage:
         if left >= max(said, thought or 0):
             output = left
     cached = told.cached_content_token_count
+    if cached is not None:
+        cached = min(cached, read)
+    heard = _audio(told.prompt_tokens_details, told.tool_use_prompt_tokens_details)
+    spoken = _audio(told.candidates_tokens_details)
+    from_cache = None
+    if heard is not None and cached:
+        from_cache = min(_audio(told.cache_tokens_details) or 0, heard, cached)
+        heard -= from_cache
     return Usage(
         input=read,
         output=output,
-        cached_input=None if cached is None else min(cached, read),
+        cached_input=cached,
         reasoning=thought,
+        audio_input=None if heard is None else min(heard, read - (cached or 0)),
+        audio_output=None if spoken is None else min(spoken, output - (thought or 0)),
+        cached_audio_input=from_cache,
     )
+
+
+def _audio(*details: list[Modality] | None) -> int | None:
+    counts = [
+        each.token_count or 0 for some in details for each in some or () if each.modality == "AUDIO"
+    ]
+    return sum(counts) if counts else None
 
 
 def arguments(call: FunctionCall) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tidegate.errors import BadRequest, UpstreamMalformed
 from tidegate.formats.words import Finish
@@ -21,6 +21,7 @@ FORMAT = "messages"
 """The name under which parts that only this format knows are kept."""
 MAX_BLOCKS = 256
 """How many blocks an answer may have: a hostile server is not to fill the memory."""
+_ITERATIONS = 1024
 
 BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """What decoding raises when bytes are not what they should be."""
@@ -189,14 +190,38 @@ class OutputDetails(Struct):
     thinking_tokens: Count | None = None
 
 
-class UsageView(Struct):
-    """Tokens, each None where it is not told."""
+class CreationView(Struct):
+    """What was written to a cache, by how long it is kept."""
 
+    ephemeral_5m_input_tokens: Count | None = None
+    ephemeral_1h_input_tokens: Count | None = None
+
+
+class _Tokens(Struct):
     input_tokens: Count | None = None
     output_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
+    cache_creation: CreationView | None = None
+
+
+class IterationView(_Tokens):
+    """One of several samplings of an answer."""
+
+    type: str | None = None
+
+
+class UsageView(_Tokens):
+    """Tokens, each None where it is not told.
+
+    What is counted outside of `iterations` is their sum, but for those that are no `message`: the
+    compaction of the conversation, or what another model advised.
+    Source: platform.claude.com/docs/en/build-with-claude/compaction (usage).
+    """
+
     output_tokens_details: OutputDetails | None = None
+    iterations: Annotated[list[IterationView], msgspec.Meta(max_length=_ITERATIONS)] | None = None
+    service_tier: Any = None
 
 
 class ErrorView(Struct):
@@ -222,14 +247,39 @@ class MessageView(Struct):
 
 def read_usage(view: UsageView) -> Usage:
     """Tokens in our classes: here `input` includes what was read from and written to the cache."""
-    cached, written = view.cache_read_input_tokens, view.cache_creation_input_tokens
     details = view.output_tokens_details
+    reasoning = details.thinking_tokens if details else None
+    usage = _counted(view, reasoning)
+    for each in view.iterations or ():
+        if each.type != "message":
+            usage = _sum(usage, _counted(each, None))
+    if isinstance(view.service_tier, str):
+        return structs.replace(usage, tier=view.service_tier)
+    return usage
+
+
+def _counted(view: _Tokens, reasoning: int | None) -> Usage:
+    cached, written, kept = view.cache_read_input_tokens, view.cache_creation_input_tokens, None
+    if view.cache_creation is not None:
+        kept = view.cache_creation.ephemeral_1h_input_tokens
+        apart = (view.cache_creation.ephemeral_5m_input_tokens or 0) + (kept or 0)
+        written = max(written or 0, apart)
     return Usage(
         input=(view.input_tokens or 0) + (cached or 0) + (written or 0),
-        output=view.output_tokens or 0,
+        output=max(view.output_tokens or 0, reasoning or 0),
         cached_input=cached,
         cache_write=written,
-        reasoning=details.thinking_tokens if details else None,
+        reasoning=reasoning,
+        cache_write_1h=kept,
+    )
+
+
+def _sum(usage: Usage, more: Usage) -> Usage:
+    return Usage(
+        *(
+            one if other is None else other + (one or 0)
+            for one, other in zip(structs.astuple(usage), structs.astuple(more), strict=True)
+        )
     )
 
 
@@ -244,6 +294,12 @@ def write_usage(usage: Usage | None) -> Json:
         "cache_read_input_tokens": usage.cached_input,
         "output_tokens": usage.output,
     }
+    if usage.cache_write_1h is not None:
+        kept = min(usage.cache_write_1h, written)
+        said["cache_creation"] = {
+            "ephemeral_5m_input_tokens": written - kept,
+            "ephemeral_1h_input_tokens": kept,
+        }
     if usage.reasoning is not None:
         said["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     return said

@@ -54,7 +54,7 @@ class Whole(Struct, kw_only=True):
     previous_response_id: Any = None
     prompt_cache_key: Any = None
     safety_identifier: Any = None
-    service_tier: Any = "default"
+    service_tier: Any = None
     store: Any = True
     temperature: Any = 1.0
     tool_choice: Any = "auto"
@@ -108,6 +108,7 @@ def end(response: Whole, finish: Finish, usage: Usage | None, now_s: int) -> Non
         response.status, response.incomplete_details = "incomplete", {"reason": reason}
     if usage is not None:
         response.usage = _usage(usage)
+        response.service_tier = usage.tier or response.service_tier
 
 
 def told_as(finish: Finish, *, refused: bool) -> Finish:

@@ -139,7 +139,7 @@ class ResponsesReader:
             self._say(0, reply_of(response).choices[0].parts, deltas)
         finish = response.finish(called=bool(self._calls), refused=self._refused)
         if response.usage is not None:
-            deltas.append(Used(response.usage.usage()))
+            deltas.append(Used(response.usage.usage(response.service_tier)))
         deltas.append(Finished(finish))
         self.done = True
 

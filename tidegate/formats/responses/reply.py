@@ -80,7 +80,7 @@ def reply_of(response: ResponseShape) -> Reply:
         id=response.id,
         model=response.model,
         choices=(Said(tuple(parts), finish, logprobs=tuple(logprobs) or None),),
-        usage=response.usage.usage() if response.usage else None,
+        usage=response.usage.usage(response.service_tier) if response.usage else None,
         created=None if response.created_at is None else int(response.created_at),
     )
 

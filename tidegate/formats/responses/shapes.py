@@ -8,7 +8,7 @@ Source: platform.openai.com/docs/api-reference/responses (object, streaming, inp
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -65,32 +65,39 @@ class ReasoningShape(Struct):
         return "\n\n".join(part.text for part in self.content or self.summary or ())
 
 
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+
+
 class _InputDetails(Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: _Tokens | None = None
+    cache_write_tokens: _Tokens | None = None
 
 
 class _OutputDetails(Struct):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: _Tokens | None = None
 
 
 class UsageShape(Struct):
     """The tokens of an answer."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: _Tokens | None = None
+    output_tokens: _Tokens | None = None
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
 
-    def usage(self) -> Usage:
-        """The same in our words."""
-        read, written = self.input_tokens_details, self.output_tokens_details
+    def usage(self, tier: object) -> Usage:
+        """The same in our words; `tier` is what the response says it was served in."""
+        given, made = self.input_tokens_details, self.output_tokens_details
+        cached = given.cached_tokens if given else None
+        written = given.cache_write_tokens if given else None
+        reasoning = made.reasoning_tokens if made else None
         return Usage(
-            input=self.input_tokens or 0,
-            output=self.output_tokens or 0,
-            cached_input=read.cached_tokens if read else None,
-            cache_write=read.cache_write_tokens if read else None,
-            reasoning=written.reasoning_tokens if written else None,
+            input=max(self.input_tokens or 0, (cached or 0) + (written or 0)),
+            output=max(self.output_tokens or 0, reasoning or 0),
+            cached_input=cached,
+            cache_write=written,
+            reasoning=reasoning,
+            tier=tier if isinstance(tier, str) else None,
         )
 
 
@@ -107,6 +114,7 @@ class ResponseShape(Struct):
     status: str | None = None
     output: list[Json] | None = None
     usage: UsageShape | None = None
+    service_tier: Any = None
     incomplete_details: _Incomplete | None = None
     error: Any = None
 

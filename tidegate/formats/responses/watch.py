@@ -96,5 +96,5 @@ def _says_something(event: EventShape) -> bool:
 def _note(facts: Facts, response: ResponseShape) -> None:
     facts.content = True
     facts.model = response.model or facts.model
-    facts.usage = response.usage.usage() if response.usage else facts.usage
+    facts.usage = response.usage.usage(response.service_tier) if response.usage else facts.usage
     facts.finish_reason = response.why_incomplete or response.status
