@@ -9,8 +9,9 @@ import pytest
 
 from tidegate.errors import BadRequest
 from tidegate.providers.accounts import Account, Accounts
-from tidegate.providers.http import KEEPER_WAIT_S, NO_CALL, HttpProvider
+from tidegate.providers.http import KEEPER_WAIT_S, HttpProvider
 from tidegate.providers.replicas import Replica, Replicas
+from tidegate.types import NO_CALL
 
 
 class Keeper:

@@ -31,7 +31,7 @@ from tidegate.providers.answers import (
     expect,
     translated,
 )
-from tidegate.providers.dialect import Request, written
+from tidegate.providers.dialect import Request, header_lines, written
 from tidegate.types import Answer, Call, Choice, Facts, Target
 
 PATHS = {"messages": "/messages", "count_tokens": "/messages/count_tokens"}
@@ -50,10 +50,7 @@ class Anthropic:
     @staticmethod
     def credential(secret: str | None, headers: Mapping[str, str]) -> bytes:
         """The header lines of an account: its key as `x-api-key`, unless `headers` say else."""
-        lines = {"content-type": "application/json", **{k.lower(): v for k, v in headers.items()}}
-        if secret is not None and "authorization" not in lines:
-            lines.setdefault("x-api-key", secret)
-        return "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()
+        return header_lines("x-api-key", secret, headers, unless="authorization")
 
     def request(self, choice: Choice, call: Call, credential: Any) -> Request:
         """See `Dialect.request`."""

@@ -16,6 +16,7 @@ import msgspec
 
 from tidegate.errors import BadRequest, ContentFiltered, UpstreamError, UpstreamRefused
 from tidegate.providers.compatible import CHAT, Row
+from tidegate.providers.dialect import header_lines
 from tidegate.providers.openai import PATHS, OpenAI
 
 NEWER: Final = "v1"
@@ -41,10 +42,7 @@ class Azure(OpenAI):
     @staticmethod
     def credential(secret: str | None, headers: dict[str, str]) -> bytes:
         """The header lines of an account: its key as `api-key`, unless `headers` say else."""
-        lines = {"content-type": "application/json", **{k.lower(): v for k, v in headers.items()}}
-        if secret is not None:
-            lines.setdefault("api-key", secret)
-        return "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()
+        return header_lines("api-key", secret, headers)
 
     def path(self, api: str, model: str) -> str:
         """Where `api` is served for the deployment `model`, behind the resource's address.

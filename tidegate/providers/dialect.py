@@ -5,7 +5,7 @@ A dialect knows no connection, no account and no health; `http.HttpProvider` has
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec import Struct
 from tidegate.errors import BadRequest, Unsupported, UpstreamError
 from tidegate.formats.words import Ask
 from tidegate.net.http import Response
-from tidegate.types import Answer, Call, Choice, Facts, Target
+from tidegate.types import Answer, Call, Choice, Facts
 
 _encode = msgspec.json.Encoder().encode
 
@@ -78,14 +78,14 @@ class Dialect(Protocol):
 
 
 def written(
-    choice: Choice, body: dict[str, Any], dropped: Iterable[str]
+    choice: Choice, body: dict[str, Any], dropped: Collection[str]
 ) -> tuple[bytes, tuple[str, ...]]:
     """A request's body as it is sent, and what it leaves out.
 
     Raises: `Unsupported` when something is left out and the target's policy is `error`,
         `BadRequest` when it is nested too deeply.
     """
-    names = tuple(dict.fromkeys(dropped))
+    names = tuple(dict.fromkeys(dropped)) if dropped else ()
     if names and choice.target.unsupported == "error":
         raise Unsupported(f"{choice.name} cannot do this: {', '.join(names)}.", param=names[0])
     try:
@@ -94,9 +94,19 @@ def written(
         raise BadRequest("The request is nested too deeply.") from None
 
 
-def output_bound(asked: int | None, target: Target) -> int | None:
-    """The output length to ask for: the caller's, within the target's ceiling, or its default."""
-    ceiling = target.output_max
-    if asked is None:
-        return ceiling if target.output_default is None else target.output_default
-    return asked if ceiling is None else min(asked, ceiling)
+def header_lines(
+    name: str, secret: str | None, headers: Mapping[str, str], *, unless: str | None = None
+) -> bytes:
+    """The header lines of an account: `secret` under `name`, and whatever `headers` add.
+
+    What `headers` say goes before ours; where they have `unless`, they say already who asks.
+    """
+    lines = {"content-type": "application/json", **{k.lower(): v for k, v in headers.items()}}
+    if secret is not None and unless not in lines:
+        lines.setdefault(name, secret)
+    return joined(lines)
+
+
+def joined(lines: Mapping[str, str]) -> bytes:
+    """Header lines as they are sent."""
+    return "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()

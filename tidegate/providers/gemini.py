@@ -33,8 +33,8 @@ from tidegate.providers.answers import (
     expect,
     translated,
 )
-from tidegate.providers.dialect import Request, output_bound, written
-from tidegate.types import Answer, Call, Choice, Facts
+from tidegate.providers.dialect import Request, header_lines, joined, written
+from tidegate.types import Answer, Call, Choice, Facts, output_limit
 
 Json = dict[str, Any]
 
@@ -81,10 +81,7 @@ class Gemini(_Google):
     @staticmethod
     def credential(secret: str | None, headers: Mapping[str, str]) -> bytes:
         """The header lines of an account: its key, unless `headers` say who asks."""
-        lines = {"content-type": "application/json", **{k.lower(): v for k, v in headers.items()}}
-        if secret is not None and "authorization" not in lines:
-            lines.setdefault("x-goog-api-key", secret)
-        return "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()
+        return header_lines("x-goog-api-key", secret, headers, unless="authorization")
 
     def request(self, choice: Choice, call: Call, credential: bytes) -> Request:
         """See `Dialect.request`."""
@@ -112,7 +109,7 @@ class Vertex(_Google):
         """`project` pays for what is asked in `location`; `headers` go with every request."""
         self._within = f"/projects/{quote(project, safe=':')}/locations/{quote(location, safe='')}/"
         lines = {"content-type": "application/json", **{k.lower(): v for k, v in headers.items()}}
-        self._headers = "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()
+        self._headers = joined(lines)
 
     def request(self, choice: Choice, call: Call, credential: Bearer) -> Request:
         """See `Dialect.request`. Raises also what `credential` raises: no token, no request."""
@@ -215,7 +212,7 @@ def _said(
 
     `resource` is as `write_count` wants it.
     """
-    bound = output_bound(ask.max_tokens, choice.target)
+    bound = output_limit(ask.max_tokens, choice.target)
     body, dropped = gemini.write_ask(replace(ask, model=choice.model, max_tokens=bound))
     if call.wire == _COUNT:
         return write_count(body, resource), ()

@@ -8,8 +8,10 @@ or replica (`spare`).
 from __future__ import annotations
 
 import random
+import re
 import time
 from asyncio import get_running_loop
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Protocol, cast
@@ -24,18 +26,20 @@ from tidegate.errors import (
 from tidegate.net.http import Response, Timeouts
 from tidegate.providers.accounts import Account, Accounts
 from tidegate.providers.dialect import GOOD, Dialect
-from tidegate.providers.quota import read_quota
+from tidegate.providers.quota import Window, read_quota
 from tidegate.providers.replicas import Replica, Replicas
-from tidegate.types import Answer, Call, Choice, Facts
+from tidegate.types import NO_CALL, Answer, Call, Choice, Facts
 from tidegate.types import Timeouts as Deadlines
 
 ERROR_LIMIT_BYTES, ERROR_WAIT_S = 64 << 10, 2.0
 """How much is read of what an error says, and how long that is waited for."""
 KEEPER_WAIT_S = 5.0
 """How long the first requests wait for a first credential at most."""
+HEAR_EVERY_S = 0.25
+"""How often what is left of a quota is looked at."""
 CONTENT_TYPE = b"content-type"
-NO_CALL = Call(wire="passthrough", model="", body={}, stream=False, wants_usage=False)
 
+_VERSION = re.compile(r"v\d+\w{0,8}")
 _REFUSALS = frozenset(range(400, 500)) - {408, 425}
 """What has a client to correct; the two say to try again."""
 _PASSED_ON = frozenset({b"openai-processing-ms", b"openai-version"})
@@ -77,6 +81,9 @@ class HttpProvider:
         self._keeper = keeper
         self.replicas = replicas
         self.accounts = accounts
+        self.hear: Callable[[Choice, tuple[Window, ...], float], None] | None = None
+        """Told now and then what is left of our one account's quota, and the loop time."""
+        self._hears_s = 0.0
         self._only = replicas.all[0] if len(replicas.all) == 1 else None
         """The one server, if there is no other: it needs no choice and no judgement."""
         self._time = get_running_loop().time
@@ -114,11 +121,16 @@ class HttpProvider:
                     idle_s=timeouts.idle_s,
                 ),
                 deadline=deadline,
+                more=call.trace,
             )
             head_s = self._time() - began_s
             try:
                 if response.status != GOOD or self.accounts.several or account.retired:
                     await self._judge(response, account)
+                elif began_s >= self._hears_s and self.hear is not None:
+                    self._hears_s = began_s + HEAR_EVERY_S
+                    quota = read_quota(response.headers, time.time())
+                    self.hear(choice, quota, began_s + head_s)
                 facts = _facts(response)
                 facts.dropped = request.dropped
                 answer = self._dialect.answer(response, call, facts, request.ask)
@@ -149,6 +161,7 @@ class HttpProvider:
         *,
         timeouts: Deadlines,
         deadline: float,
+        trace: bytes = b"",
     ) -> Response:
         """Send a request as it is, in our account's name; the answer, whatever its status.
 
@@ -169,7 +182,7 @@ class HttpProvider:
         replica = self.replicas.pick(NO_CALL, now_s, random.random())  # noqa: S311 - balance
         return await replica.pool.open(
             method,
-            path,
+            _versioned_once(replica.url, path),
             own + b"".join(lines),
             body,
             timeouts=Timeouts(
@@ -178,6 +191,7 @@ class HttpProvider:
                 idle_s=timeouts.idle_s,
             ),
             deadline=deadline,
+            more=trace,
         )
 
     async def close(self) -> None:
@@ -218,6 +232,17 @@ class HttpProvider:
     def _ended(self, replica: Replica, head_s: float | None, error: UpstreamError | None) -> None:
         if self._only is None:
             self.replicas.ended(replica, error, head_s, self._time())
+
+
+def _versioned_once(base_url: str, path: str) -> str:
+    """`path` without the version that `base_url` ends in already.
+
+    OpenAI's SDK wants the version in its base URL, Anthropic's and Google's bring it themselves.
+    """
+    version = base_url.rstrip("/").rpartition("/")[2]
+    if _VERSION.fullmatch(version) and path.startswith(f"/{version}/"):
+        return path[len(version) + 1 :]
+    return path
 
 
 def _meant(status: int, error: UpstreamError) -> UpstreamError:

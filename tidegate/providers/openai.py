@@ -27,7 +27,7 @@ from tidegate.providers.answers import (
     translated,
 )
 from tidegate.providers.compatible import Row, adapt
-from tidegate.providers.dialect import Request, written
+from tidegate.providers.dialect import Request, header_lines, written
 from tidegate.types import Answer, Call, Choice, Facts, Target
 
 PATHS = {
@@ -63,10 +63,8 @@ class OpenAI:
     @staticmethod
     def credential(secret: str | None, headers: dict[str, str]) -> bytes:
         """The header lines of an account: its key as a bearer token, unless `headers` say else."""
-        lines = {"content-type": "application/json", **{k.lower(): v for k, v in headers.items()}}
-        if secret is not None:
-            lines.setdefault("authorization", f"Bearer {secret}")
-        return "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()
+        bearer = None if secret is None else f"Bearer {secret}"
+        return header_lines("authorization", bearer, headers)
 
     def path(self, api: str, model: str) -> str:  # noqa: ARG002 - Azure's has the model in it
         """Where `api` is served, behind the base URL."""
@@ -85,7 +83,7 @@ class OpenAI:
         if call.stream and api in ENDS:
             options = cast("dict[str, Any] | None", body.get("stream_options")) or {}
             body["stream_options"] = options | {"include_usage": True}
-        if api in OUTPUT_FIELDS:
+        if api in OUTPUT_FIELDS and (target.output_default or target.output_max):
             _bound_output(body, api, self._output_field(api), target)
         if self._row.adapts:
             dropped += adapt(body, self._row, api)

@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol
 from tidegate.clock import Clock, SystemClock
 from tidegate.errors import UpstreamDenied, UpstreamError, UpstreamUnreachable
 from tidegate.net.urls import parse_base_url
+from tidegate.providers.dialect import joined
 from tidegate.providers.local import MissingPart
 
 log = logging.getLogger("tidegate.providers.bedrock")
@@ -309,4 +310,4 @@ def _load(module: str) -> Any:
 def _encode(lines: Mapping[str, str], more: Mapping[str, str] | None) -> bytes:
     """`lines` as header lines; of `more` those that are not among them."""
     told = {name.lower(): value for name, value in (more or {}).items()} | dict(lines)
-    return "".join(f"{name}: {value}\r\n" for name, value in told.items()).encode()
+    return joined(told)

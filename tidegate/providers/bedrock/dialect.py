@@ -24,8 +24,8 @@ from tidegate.net.http import Response
 from tidegate.providers.answers import JSON, expect, translated
 from tidegate.providers.bedrock.auth import Credential
 from tidegate.providers.bedrock.plain import CountBody, VectorsBody, write_count, write_texts
-from tidegate.providers.dialect import Request, output_bound, written
-from tidegate.types import Answer, Call, Choice, Facts
+from tidegate.providers.dialect import Request, written
+from tidegate.types import Answer, Call, Choice, Facts, output_limit
 
 Json = dict[str, Any]
 
@@ -79,7 +79,7 @@ class Bedrock:
 
 def _said(choice: Choice, ask: Ask) -> tuple[Json, list[str]]:
     """The body of a conversation, and what it leaves out."""
-    bound = output_bound(ask.max_tokens, choice.target)
+    bound = output_limit(ask.max_tokens, choice.target)
     return converse.write_ask(replace(ask, model=choice.model, max_tokens=bound))
 
 
