@@ -106,6 +106,7 @@ class Pool:
         *,
         timeouts: Timeouts,
         deadline: float,
+        more: bytes = b"",
     ) -> Response:
         r"""Send a request; what comes back is an answer whose head is in.
 
@@ -118,6 +119,7 @@ class Pool:
             body: The whole body.
             timeouts: Bounds of the phases.
             deadline: When everything must be over, in the event loop's time.
+            more: Further lines, right as they are, that are another one's each time.
 
         Raises:
             ConnectTimeout: No connection in time, or no turn to have one.
@@ -129,9 +131,9 @@ class Pool:
         known = self._starts.get((method, path, headers))
         start, decodes = known or self._start(method, path, headers)
         if body or method not in _WITHOUT_BODY:
-            head = b"%bcontent-length: %d\r\n\r\n" % (start, len(body))
+            head = b"%b%bcontent-length: %d\r\n\r\n" % (start, more, len(body))
         else:
-            head = start + b"\r\n"
+            head = b"%b%b\r\n" % (start, more)
 
         loop = self._loop
         sent_at = loop.time()
