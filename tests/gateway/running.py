@@ -16,6 +16,8 @@ from tidegate.gateway.edge import Bounds
 from tidegate.gateway.server import Server
 from tidegate.house import build
 from tidegate.house.lasting import Lasting
+from tidegate.ledger.feedback import is_feedback
+from tidegate.ledger.progress import is_progress
 from tidegate.ledger.segment import read_segment, segments
 from tidegate.ledger.spool import SpoolWriter
 from tidegate.live import Live
@@ -44,12 +46,23 @@ class Gateway:
         return f"http://127.0.0.1:{self.port}"
 
     def records(self) -> list[Record]:
-        """Every record in the spool, in order."""
+        """Every whole record in the spool, in order."""
+        return [record for record in self.spooled() if record.outcome != "held"]
+
+    def spooled(self) -> list[Record]:
+        """Every record in the spool, those that were written at a request's beginning included."""
         return [
             decode(payload)
+            for payload in self.payloads()
+            if not (is_kept(payload) or is_progress(payload) or is_feedback(payload))
+        ]
+
+    def payloads(self) -> list[bytes]:
+        """Everything in the spool, in order."""
+        return [
+            payload
             for path in segments(self.directory / ".tidegate" / "spool")
             for payload, _ in read_segment(path, 0)
-            if not is_kept(payload)
         ]
 
     async def record(self, number: int = 1) -> Record:
@@ -89,6 +102,7 @@ async def running(
         spool = SpoolWriter(loaded.spool.directory, writer="gw-0")
         lasting = Lasting.of(spool, loaded.spool.directory, {})
         live = Live(partial(load, path, {}), partial(build, lasting=lasting))
+        lasting.counting.engine.restore([])  # nothing has been spent yet
         app = App(live.enter, live.leave, "gw-0")
         limits = loaded.server
         server = Server(app, Bounds(limits.header_limit, limits.read_timeout, 5.0))

@@ -257,7 +257,8 @@ async def test_the_model_is_told_its_mistake_and_asked_again(build: Any, *, stre
     ask = house.streamed if stream else house.text
     assert await ask("repairs", response_format=wish) == '{"age": 3}'
     assert await house.outcomes() == ["upstream_malformed", "ok"]
-    assert (await house.gateway.record()).adapted == ["repaired"]
+    record = await house.gateway.record()
+    assert (record.adapted, record.form) == (["repaired"], "repaired")
     assert "not json" in json.dumps(house.one.bodies[1]["messages"])
 
 
@@ -267,6 +268,21 @@ async def test_a_model_that_does_not_learn_is_an_error(build: Any) -> None:
     with pytest.raises(Exception, match="not JSON"):
         await house.text("repairs", tools=tools)
     assert house.one.calls == 2
+    assert (await house.gateway.record()).form == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("streams", "model", "form"), [(False, "repairs", "good"), (True, "covered", "unchecked")]
+)
+async def test_whether_an_answer_has_the_form_is_in_the_record(
+    build: Any, *, streams: bool, model: str, form: str
+) -> None:
+    house = await build((Step(text='{"age": 3}'), Step(text='{"age": 3}')))
+    ask = house.streamed if streams else house.text
+    await ask(model, response_format={"type": "json_object"})
+    assert (await house.gateway.record(1)).form == form
+    await ask(model)
+    assert (await house.gateway.record(2)).form is None
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -12,14 +12,18 @@ import pytest
 from tidegate.errors import UpstreamError, UpstreamFailed
 from tidegate.gateway.attempt import Begun, attempt
 from tidegate.gateway.exchange import Exchange
+from tidegate.gateway.tracing import Tracing
 from tidegate.policy.health import Health, HealthSettings, Wards
 from tidegate.policy.hedge import HedgeSettings
 from tidegate.policy.retry import RetrySettings
+from tidegate.policy.slots.lane import Lane, LaneSettings
+from tidegate.policy.slots.register import Slots
 from tidegate.telemetry.record import Record
-from tidegate.types import Call, Choice, Facts, Plan, Target, Terms, Timeouts
+from tidegate.types import Call, Choice, Facts, Plan, Target, Terms, Timeouts, Usage
 
 CALL = Call(wire="chat", model="m", body={}, stream=True, wants_usage=False)
 TERMS = Terms(hedged=True)
+LANE = LaneSettings()
 SETTINGS = HealthSettings(hedge=HedgeSettings(after_s=0.0, min_s=0.0, max_share=1.0))
 
 
@@ -86,14 +90,26 @@ class Field:
         self.providers: Mapping[str, Any] = providers
         self.retry = {"": RetrySettings(attempts=1)}
         self.loop_time = asyncio.get_running_loop().time
+        self.tracing = Tracing()
         self.wards = Wards()
+        self.slots = Slots()
+
+    def lane(self, choice: Choice) -> Lane:
+        return self.slots.of(choice.name, LANE)
+
+    def cost(
+        self, choice: Choice, call: Call, usage: Usage, unix_ns: int
+    ) -> tuple[int | None, str | None]:
+        return 0, f"{choice.name} {call.wire} {usage.output} {unix_ns}"
 
     def health(self, choice: Choice) -> Health:
         return self.wards.of(choice.name, SETTINGS)
 
     @property
     def outstanding(self) -> list[int]:
-        return [state.outstanding for state in self.wards.snapshot(0.0)]
+        outstanding = [state.outstanding for state in self.wards.snapshot(0.0)]
+        assert sum(lane.running for lane in self.slots.snapshot()) == sum(outstanding)
+        return outstanding
 
     @property
     def unclosed(self) -> int:
@@ -145,7 +161,7 @@ async def test_two_winners_in_one_tick_are_one(here: Exchange) -> None:
     assert begun.choice.name == "a/m"
     assert [tried.outcome for tried in here.record.attempts] == ["ok", "cancelled"]
     assert (field.outstanding, field.unclosed) == ([1, 0], 1)
-    begun.trial.succeeded()
+    begun.turn.succeeded(field.loop_time())
     assert field.outstanding == [0, 0]
 
 

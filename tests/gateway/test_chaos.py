@@ -182,8 +182,10 @@ def check_attempts(records: list[Record], providers: list[Scripted]) -> None:
         assert good <= 1, record
         if record.outcome == "ok":
             assert good == (record.degraded is None), record
-        if record.cost_nanousd is not None:
+        tries_cost = sum(tried.cost_nanousd or 0 for tried in record.attempts)
+        if record.cost_nanousd is not None and record.cost_nanousd != tries_cost:
             assert record.ttft_ms is not None
+            assert record.cost_nanousd > tries_cost
     for name in ("one", "pair", "purse"):  # every kind of way was gone
         assert any(tried.target.startswith(name) for tried in made)
     assert any(tried.hedge and tried.outcome == "ok" for tried in tries)

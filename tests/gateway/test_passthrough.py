@@ -72,6 +72,14 @@ async def test_the_provider_sees_our_key_and_never_the_callers(
     assert provider.keys == ["ours"]
 
 
+@pytest.mark.parametrize("path", [CHAT, "/passthrough/open/v1/chat/completions"])
+async def test_the_version_is_asked_for_once_whoever_brings_it(
+    gateway: Gateway, provider: Scripted, path: str
+) -> None:
+    assert parsed(await gateway.raw(request(path)))[0] == 200
+    assert provider.heads[0].startswith("POST /v1/chat/completions ")
+
+
 async def test_an_error_of_the_provider_passes_as_it_is(
     gateway: Gateway, provider: Scripted
 ) -> None:

@@ -12,7 +12,7 @@ import logging
 from typing import Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tidegate.clock import Clock, SystemClock
 from tidegate.conversations.kept import MOST_BYTES, Kept, encode, is_id, owner_of
@@ -95,9 +95,15 @@ class Conversations:
         return Thread(call, past[::-1])
 
     def keep(
-        self, caller: Principal, thread: Thread, choice: Choice, sent: bytes
+        self,
+        caller: Principal,
+        thread: Thread,
+        choice: Choice,
+        sent: bytes,
+        *,
+        user: str | None = None,
     ) -> asyncio.Future[None] | None:
-        """Keep the good answer of `choice`, which ended in `sent`, if that is wanted.
+        """Keep the good answer of `choice` to `user`, which ended in `sent`, if that is wanted.
 
         The future is done when it will be found by everybody: the caller may be told its end then.
         """
@@ -108,6 +114,7 @@ class Conversations:
         kept = thread.kept(choice, sent, owner_of(caller), now_ns=now_ns, expires_ns=expires_ns)
         if kept is None:
             return None
+        kept = structs.replace(kept, user=user)
         if kept.size_bytes > MOST_BYTES:
             log.warning("an answer is too long to be kept", extra={"fields": {"id": kept.id}})
             return None

@@ -38,6 +38,8 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, tag="response"):
     """Unix time in nanoseconds, as `created_ns`."""
     input: bytes
     response: bytes
+    user: str | None = None
+    """Whose turn it was, so that they can be erased."""
 
     @property
     def size_bytes(self) -> int:

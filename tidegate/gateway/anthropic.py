@@ -9,32 +9,27 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tidegate.gateway.wires import Wire
+from tidegate.gateway.wires import AnyObject, ModelName, Wire
 
 FORWARDED = frozenset({b"anthropic-beta", b"anthropic-version"})
 """The caller's headers that a provider of the same format gets too."""
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 _Length = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class _AnyObject(msgspec.Struct):
-    """An object whose content is the provider's business."""
 
 
 class _Message(msgspec.Struct):
     role: Literal["user", "assistant", "system"]
-    content: str | list[_AnyObject]
+    content: str | list[AnyObject]
 
 
 class _Common(msgspec.Struct, kw_only=True):
-    model: _Name
+    model: ModelName
     messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
-    system: str | list[_AnyObject] | None = None
-    tools: list[_AnyObject] | None = None
-    tool_choice: _AnyObject | None = None
-    thinking: _AnyObject | None = None
-    output_config: _AnyObject | None = None
+    system: str | list[AnyObject] | None = None
+    tools: list[AnyObject] | None = None
+    tool_choice: AnyObject | None = None
+    thinking: AnyObject | None = None
+    output_config: AnyObject | None = None
 
     @property
     def streams(self) -> bool:
@@ -59,7 +54,7 @@ class _Messages(_Common, kw_only=True):
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
-    metadata: _AnyObject | None = None
+    metadata: AnyObject | None = None
 
     @property
     def streams(self) -> bool:

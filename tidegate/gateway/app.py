@@ -1,7 +1,7 @@
 """Find out what is asked for and hand it on; no framework, no middleware.
 
 `POST` on a model endpoint goes to `serve.py`. What is answered here is small: the model list,
-health, and requests for what does not exist.
+health, feedback, and requests for what does not exist.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from secrets import token_hex
 
 from tidegate.errors import TidegateError, UnknownModel, UnknownPath, WrongMethod
 from tidegate.gateway.anthropic import COUNT_TOKENS, MESSAGES
-from tidegate.gateway.exchange import JSON, Ending, Exchange
+from tidegate.gateway.exchange import JSON, CallerGone, Ending, Exchange
+from tidegate.gateway.feedback import FEEDBACK, take, wire_of
 from tidegate.gateway.openai import CHAT, COMPLETIONS, EMBEDDINGS, model_list, model_one
 from tidegate.gateway.passthrough import PREFIX
 from tidegate.gateway.responses import RESPONSES
-from tidegate.gateway.serve import Rooms, failed, serve, settle
+from tidegate.gateway.rooms import Rooms
+from tidegate.gateway.serve import failed, serve, settle
 from tidegate.gateway.wires import Wire
 from tidegate.telemetry.record import Record
 
@@ -82,14 +84,17 @@ async def _other(rooms: Rooms, exchange: Exchange, wire: Wire | None) -> None:
     try:
         if exchange.path.startswith(RESPONSE):
             ending = await _kept(rooms, exchange)
+        elif exchange.path == FEEDBACK:
+            wire = wire_of(exchange)
+            ending = await _judged(rooms, exchange)
         else:
             ending = _look_up(rooms, exchange, wire)
+    except CallerGone:
+        return
     except TidegateError as error:
         ending = failed(wire, exchange, error)
         if isinstance(error, WrongMethod):
-            kept = exchange.path.startswith(RESPONSE)
-            methods = b"GET, DELETE" if kept else b"POST" if wire else b"GET"
-            ending.headers.append((b"allow", methods))
+            ending.headers.append((b"allow", _methods(exchange.path)))
         await settle(rooms, exchange, ending)
     exchange.respond(ending.status, ending.headers, ending.body)
 
@@ -125,6 +130,19 @@ async def _kept(rooms: Rooms, exchange: Exchange) -> Ending:
     if exchange.method == b"DELETE":
         return Ending(200, [JSON], await rooms.conversations.forget(caller, id_))
     raise WrongMethod(f"{RESPONSE}ID does not take {exchange.method.decode('latin-1')}.")
+
+
+async def _judged(rooms: Rooms, exchange: Exchange) -> Ending:
+    """Take feedback."""
+    if exchange.method != b"POST":
+        raise WrongMethod(f"{FEEDBACK} does not take {exchange.method.decode('latin-1')}.")
+    return await take(rooms, exchange)
+
+
+def _methods(path: str) -> bytes:
+    if path.startswith(RESPONSE):
+        return b"GET, DELETE"
+    return b"POST" if path in WIRES or path == FEEDBACK else b"GET"
 
 
 def _health(exchange: Exchange, *, fine: bool) -> None:

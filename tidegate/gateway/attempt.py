@@ -1,14 +1,13 @@
 """The station `attempt`: from a plan to an answer whose first content is here.
 
 One owner of retries: nobody beneath tries anything again. What happens after a failure is decided
-in one place, `_Course.after`, from the error, the alias's terms and the target's health; until the
+in one place, `Course.after`, from the error, the alias's terms and the target's health; until the
 commit point the caller sees nothing of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
@@ -19,28 +18,28 @@ from tidegate.conversations.thread import Thread
 from tidegate.errors import (
     BadRequest,
     ContentFiltered,
-    ContextOverflow,
     DeadlineExceeded,
     FirstTokenTimeout,
-    NoTarget,
+    LimitReached,
+    LimitsUnavailable,
+    Overloaded,
     TidegateError,
     UpstreamError,
     UpstreamMalformed,
 )
-from tidegate.formats.check import asks_for_form
-from tidegate.formats.trim import trimmed
+from tidegate.gateway.course import Course, detail
+from tidegate.gateway.delivered import delivered
 from tidegate.gateway.exchange import Exchange
+from tidegate.gateway.tracing import Tracing
+from tidegate.gateway.turn import Turn
 from tidegate.gateway.verify import Malformed, verify
-from tidegate.policy.health import Health, Trial
-from tidegate.policy.retry import Again, Elsewhere, RetrySettings, next_step
-from tidegate.telemetry.record import Attempt, Record
-from tidegate.types import Answer, Call, Choice, Plan
+from tidegate.policy.health import Health
+from tidegate.policy.retry import RetrySettings
+from tidegate.policy.slots.lane import Lane, Slot
+from tidegate.policy.slots.line import Waiting
+from tidegate.telemetry.record import Attempt
+from tidegate.types import Answer, Call, Choice, Plan, Usage
 
-MOST_TRIMS = 5
-MOST_TRIES = 50
-"""Tries for one request, whatever the chains and terms add up to."""
-
-DETAIL_CHARACTERS = 500
 FILTERED = ("content_filter", "refusal")
 """Reasons for an end that a chain for filtered answers is meant for."""
 ALL_TIME = 0.9
@@ -51,13 +50,13 @@ RESPONSE_ECHOES = 4
 class Begun(Struct, frozen=True):
     """An answer that has begun: whose it is, how to read on, and what it has sent so far.
 
-    `trial` is told how the answer ends, by whoever reads it; `tried` is what the record says of it.
+    `turn` is told how the answer ends, by whoever reads it; `tried` is what the record says of it.
     """
 
     choice: Choice
     upstream: Answer
     first: bytes
-    trial: Trial
+    turn: Turn
     tried: Attempt
 
 
@@ -95,13 +94,29 @@ class Field(Protocol):
         ...
 
     @property
+    def lane(self) -> Callable[[Choice], Lane]:
+        """Whose turn it is at a choice's target."""
+        ...
+
+    @property
     def retry(self) -> Mapping[str, RetrySettings]:
         """When a failed try is made again, by the alias of the target."""
         ...
 
     @property
+    def tracing(self) -> Tracing:
+        """Who is told of traces."""
+        ...
+
+    @property
     def loop_time(self) -> Callable[[], float]:
         """The clock of deadlines."""
+        ...
+
+    def cost(
+        self, choice: Choice, call: Call, usage: Usage, unix_ns: int
+    ) -> tuple[int | None, str | None]:
+        """What `call` costs at `choice`, and by which price."""
         ...
 
 
@@ -117,221 +132,98 @@ async def attempt(
     """
     record = exchange.record
     record.gateway_ms = exchange.elapsed_ms()
-    course = _Course(plan, call, thread, exchange.record)
+    course = Course(plan, call, thread, exchange.record)
     while (choice := course.choice) is not None:
-        health = field.health(choice)
-        trial = course.begin(health, field.loop_time())
-        if trial is None:
-            course.skip(exchange, choice, health.breaker.retry_in_s(field.loop_time()))
-            continue
+        health, now_s = field.health(choice), field.loop_time()
         try:
+            slot = _place(exchange, course, field.lane(choice), now_s)
+            if not isinstance(slot, Slot):
+                slot = await _called(field, exchange, course, slot)
+                now_s = field.loop_time()
+            trial = course.begin(health, now_s)
+            if trial is None:
+                slot.cancelled(now_s)
+                course.skip(exchange, choice, health.breaker.retry_in_s(now_s))
+                continue
+            turn = Turn(trial, slot)
+            if exchange.admitted is not None and not exchange.admitted.covers(choice):
+                await _extend(field, exchange, choice, turn)
             if course.terms.hedged:
-                begun = await _try(field, exchange, course, choice, trial)
+                begun = await _try(field, exchange, course, choice, turn)
             else:
-                begun = await _begin(field, exchange, course, choice, trial)
-        except BadRequest as error:
-            course.pass_over(error)
+                begun = await _begin(field, exchange, course, choice, turn)
+        except (BadRequest, LimitReached, LimitsUnavailable, Overloaded) as error:
+            course.pass_over(exchange, choice, error)
             continue
         except UpstreamError as error:
             settings = field.retry[choice.target.alias]
             now_s = field.loop_time()
             pause_s = course.after(error, health, settings, now_s, exchange.deadline)
         else:
-            begun.tried.outcome, record.ttft_ms = "ok", exchange.elapsed_ms()
+            tried = begun.tried
+            tried.outcome, record.ttft_ms = "ok", tried.started_ms + tried.duration_ms
             return begun
         if pause_s > 0.0:
             await asyncio.sleep(pause_s)
     raise course.failure()
 
 
-class _Course:
-    """Where one request stands on its way through the plan."""
-
-    __slots__ = (
-        "_again",
-        "_all_tries",
-        "_error",
-        "_left",
-        "_record",
-        "_repairs",
-        "_rests_s",
-        "_thread",
-        "_tries",
-        "_trims",
-        "_turns_taken",
-        "call",
-        "checks",
-        "terms",
+def _place(exchange: Exchange, course: Course, lane: Lane, now_s: float) -> Slot | Waiting[Slot]:
+    """A turn at a target, or a place in its queue. Raises: `Overloaded`."""
+    if course.terms.overflow and lane.busy and course.second is not None:
+        raise Overloaded("The target has as many requests as it bears; the next one is asked.")
+    caller = exchange.caller
+    return lane.take(
+        caller.team or caller.key or "",
+        exchange.record.user or caller.key or "",
+        now_s,
+        priority=caller.priority,
+        weight=caller.weight,
+        deadline_s=exchange.deadline,
     )
 
-    def __init__(self, plan: Plan, call: Call, thread: Thread | None, record: Record) -> None:
-        self.call = call
-        self._record = record
-        self._thread = thread
-        self.terms = plan.terms
-        self.checks = plan.terms.check and asks_for_form(call.body)
-        self._left = list(reversed(plan.choices))
-        self._tries = 0
-        self._again = False
-        """Whether the next try is a retry, paid by the budget; a call that was changed is new."""
-        self._all_tries = 0
-        self._turns_taken: set[type[UpstreamError]] = set()
-        self._trims = 0
-        self._repairs = 0
-        self._error: UpstreamError | BadRequest | None = None
-        self._rests_s: list[float] = []
 
-    @property
-    def choice(self) -> Choice | None:
-        """What to try next; None when nothing is left."""
-        return self._left[-1] if self._left else None
+async def _called(field: Field, exchange: Exchange, course: Course, waiting: Waiting[Slot]) -> Slot:
+    """The slot when its turn comes. Raises: `Overloaded`, `Draining`."""
+    began_s = field.loop_time()
+    try:
+        return await waiting.turn()
+    finally:
+        course.waited_ms = (field.loop_time() - began_s) * 1000.0
+        exchange.record.queue_ms += course.waited_ms
 
-    @property
-    def second(self) -> Choice | None:
-        """What would be tried after that."""
-        return self._left[-2] if len(self._left) > 1 else None
 
-    def put(self, choice: Choice, provider: Provider) -> Call:
-        """The call as it is put to `choice`."""
-        if self._thread is None:
-            return self.call
-        native = self.call.wire in provider.native
-        return self._thread.fitted(self.call, choice, native=native)
-
-    def begin(self, health: Health, now_s: float) -> Trial | None:
-        """A try at the target at hand; None while it rests."""
-        return health.begin_again(now_s) if self._again else health.begin(now_s)
-
-    def skip(self, exchange: Exchange, choice: Choice, rests_s: float) -> None:
-        """Pass a target over that rests."""
-        now_ms = exchange.elapsed_ms()
-        exchange.record.attempts.append(Attempt(choice.name, "skipped_breaker_open", now_ms, 0.0))
-        self._rests_s.append(rests_s)
-        self._next()
-
-    def pass_over(self, error: BadRequest) -> None:
-        """Go on from a target whose format cannot say the call: another one's may."""
-        self._error = self._error or error
-        self._next()
-
-    def after(
-        self,
-        error: UpstreamError,
-        health: Health,
-        settings: RetrySettings,
-        now_s: float,
-        deadline_s: float,
-    ) -> float:
-        """Decide how to go on after `error`; returns the pause before it, in seconds."""
-        self._error = error
-        self._again = False
-        self._tries += 1
-        self._all_tries += 1
-        if self._all_tries >= MOST_TRIES or now_s >= deadline_s:
-            self._left = []
-            return 0.0
-        if self._repaired(error) or self._turned(error) or self._trimmed(error):
-            return 0.0
-        step = next_step(
-            error,
-            self._tries,
-            settings,
-            others_left=len(self._left) > 1,
-            now_s=now_s,
-            deadline_s=deadline_s,
-            draw=random.random(),  # noqa: S311 - spreads pauses
-            budget_allows=health.retry_budget.allows(now_s),
-        )
-        if isinstance(step, Again):
-            # Paid before the pause, or all that fail meanwhile would be allowed by the same budget.
-            health.retry_budget.withdraw(now_s)
-            self._again = True
-            if error.place is not None:
-                self.call = structs.replace(self.call, avoid=error.place)
-            return step.pause_s
-        if isinstance(step, Elsewhere):
-            self._next()
-        else:
-            self._left = []
-        return 0.0
-
-    def failure(self) -> UpstreamError | BadRequest | NoTarget:
-        """What to tell when nothing is left."""
-        unsaid = isinstance(self._error, BadRequest) and self._rests_s  # one that rests may say it
-        if self._error is not None and not unsaid:
-            return self._error
-        return NoTarget(
-            "Every target of this model is resting after failures.",
-            retry_after_s=min(self._rests_s, default=None),
-        )
-
-    def _next(self) -> None:
-        self._left.pop()
-        self._tries = 0
-        self._again = False
-
-    def _turned(self, error: UpstreamError) -> bool:
-        """Whether a chain for just this kind of failure takes over, which it does once."""
-        for kind, chain in (
-            (ContextOverflow, self.terms.on_overflow),
-            (ContentFiltered, self.terms.on_filter),
-            (UpstreamMalformed, self.terms.on_malformed),
-        ):
-            if isinstance(error, kind) and chain and kind not in self._turns_taken:
-                self._turns_taken.add(kind)
-                self._left = list(reversed(chain))
-                self._tries = 0
-                return True
-        return False
-
-    def _trimmed(self, error: UpstreamError) -> bool:
-        """Whether the call was shortened, so that the same target may be asked again."""
-        if not isinstance(error, ContextOverflow) or not self.terms.truncate:
-            return False
-        body = trimmed(self.call.wire, self.call.body) if self._trims < MOST_TRIMS else None
-        if body is None:
-            return False
-        self._trims += 1
-        self.call = structs.replace(self.call, body=body)
-        self._adapt("trimmed")
-        return True
-
-    def _repaired(self, error: UpstreamError) -> bool:
-        """Whether the call now tells the model its mistake, and may be made again."""
-        if not isinstance(error, Malformed) or self._repairs >= self.terms.repairs:
-            return False
-        body = error.repair(self.call)
-        if body is None:
-            return False
-        self._repairs += 1
-        self.call = structs.replace(self.call, body=body)
-        self._adapt("repaired")
-        return True
-
-    def _adapt(self, how: str) -> None:
-        if how not in self._record.adapted:
-            self._record.adapted.append(how)
+async def _extend(
+    field: Field, exchange: Exchange, choice: Choice, turn: Turn, *, beside: bool = False
+) -> None:
+    """Hold what a further try needs. Raises: `LimitReached` and its kinds, `LimitsUnavailable`."""
+    try:
+        if exchange.admitted is not None:
+            await exchange.admitted.extend(choice, beside=beside)
+    except BaseException:
+        turn.cancelled(field.loop_time())
+        raise
 
 
 async def _try(
-    field: Field, exchange: Exchange, course: _Course, choice: Choice, trial: Trial
+    field: Field, exchange: Exchange, course: Course, choice: Choice, turn: Turn
 ) -> Begun:
     """One try, or two at once. Raises: `UpstreamError`, `BadRequest`."""
     if course.second is not None:
         wait_s = field.health(choice).hedge_after_s(whole=not course.call.stream)
         if wait_s is not None:
             return await _race(
-                field, exchange, course, (choice, course.second), trial, wait_s=wait_s
+                field, exchange, course, (choice, course.second), turn, wait_s=wait_s
             )
-    return await _begin(field, exchange, course, choice, trial)
+    return await _begin(field, exchange, course, choice, turn)
 
 
 async def _race(
     field: Field,
     exchange: Exchange,
-    course: _Course,
+    course: Course,
     choices: tuple[Choice, Choice],
-    trial: Trial,
+    turn: Turn,
     *,
     wait_s: float,
 ) -> Begun:
@@ -341,12 +233,12 @@ async def _race(
     Raises: the error of the first.
     """
     choice, second = choices
-    first = asyncio.ensure_future(_begin(field, exchange, course, choice, trial))
-    tries = {first: trial}
+    first = asyncio.ensure_future(_begin(field, exchange, course, choice, turn))
+    tries = {first: turn}
     kept: asyncio.Task[Begun] | None = None
     try:
         await asyncio.wait(tries, timeout=wait_s)
-        late = None if first.done() else _hedge(field, choice, second)
+        late = None if first.done() else await _hedge(field, exchange, course, choice, second)
         if late is not None:
             hedged = _begin(field, exchange, course, second, late, hedge=True)
             tries[asyncio.ensure_future(hedged)] = late
@@ -363,40 +255,65 @@ async def _race(
         return (won or first).result()
     finally:
         # However this ends: a caller may leave while the loser lets go, and a drain may begin.
-        for task, each in tries.items():
-            if task is not kept:
-                task.cancel()
-                task.add_done_callback(partial(_let_go, each))
-        running = [task for task in tries if not task.done()]
-        if running:
-            await asyncio.wait(running)
+        losers = {task: each for task, each in tries.items() if task is not kept}
+        for task in losers:
+            task.cancel()
+        try:
+            running = [task for task in losers if not task.done()]
+            if running:
+                await asyncio.wait(running)
+        finally:
+            for task, each in losers.items():
+                if task.done():
+                    _let_go(field, exchange, course.call, each, task)
+                else:
+                    task.add_done_callback(partial(_let_go, field, exchange, course.call, each))
 
 
-def _let_go(trial: Trial, task: asyncio.Task[Begun]) -> None:
+def _let_go(
+    field: Field, exchange: Exchange, call: Call, turn: Turn, task: asyncio.Task[Begun]
+) -> None:
     """End a try that is not the answer, also one that has just begun to be one."""
-    trial.cancelled()
+    turn.cancelled(field.loop_time())
     if not task.cancelled() and task.exception() is None:
-        task.result().upstream.close()
+        begun = task.result()
+        begun.upstream.close()
+        usage = delivered(call, begun.choice, begun.upstream.facts, begun.first)
+        _charge(field, exchange, call, begun.choice, begun.tried, usage=usage)
 
 
-def _hedge(field: Field, choice: Choice, second: Choice) -> Trial | None:
+async def _hedge(
+    field: Field, exchange: Exchange, course: Course, choice: Choice, second: Choice
+) -> Turn | None:
     """A try at `second` beside the slow one at `choice`, if that has earned it."""
     budget, other = field.health(choice).hedge_budget, field.health(second)
     expected_nanousd = other.hedge_budget.mean_nanousd
-    if not budget.allows(expected_nanousd):
+    lane = field.lane(second)
+    if lane.busy or not budget.allows(expected_nanousd):
         return None
     trial = other.begin_hedge(field.loop_time())
-    if trial is not None:
-        budget.withdraw(expected_nanousd)
-    return trial
+    if trial is None:
+        return None
+    slot = _place(exchange, course, lane, field.loop_time())
+    if not isinstance(slot, Slot):  # never, as it is not busy
+        slot.leave(field.loop_time())
+        trial.cancelled()
+        return None
+    turn = Turn(trial, slot)
+    try:
+        await _extend(field, exchange, second, turn, beside=True)
+    except (LimitReached, LimitsUnavailable):
+        return None
+    budget.withdraw(expected_nanousd)
+    return turn
 
 
 async def _begin(
     field: Field,
     exchange: Exchange,
-    course: _Course,
+    course: Course,
     choice: Choice,
-    trial: Trial,
+    turn: Turn,
     *,
     hedge: bool = False,
 ) -> Begun:
@@ -406,23 +323,26 @@ async def _begin(
     """
     tried = Attempt(choice.name, "cancelled", exchange.elapsed_ms(), 0.0, hedge=hedge)
     exchange.record.attempts.append(tried)
+    if course.waited_ms and not hedge:
+        tried.queue_ms, course.waited_ms = course.waited_ms, 0.0
     try:
-        upstream, first = await _open(field, exchange, course, choice, trial)
+        upstream, first = await _open(field, exchange, course, choice, turn, tried=tried)
     except TidegateError as error:
-        tried.outcome, tried.detail = error.code, _detail(error)
+        tried.outcome, tried.detail = error.code, detail(error)
         tried.status = getattr(error, "answered", None)
         if isinstance(error, Malformed):  # it did answer; what was asked may be past answering
-            trial.succeeded()
+            exchange.record.form = "malformed"
+            turn.succeeded(field.loop_time())
         else:
             now_s = field.loop_time()
-            trial.failed(_verdict(error, choice, now_s - trial.began_s), now_s)
+            turn.failed(_verdict(error, choice, now_s - turn.trial.began_s), now_s)
         raise
     except BaseException:
-        trial.cancelled()
+        turn.cancelled(field.loop_time())
         raise
     finally:
         tried.duration_ms = exchange.elapsed_ms() - tried.started_ms
-    return Begun(choice, upstream, first, trial, tried)
+    return Begun(choice, upstream, first, turn, tried)
 
 
 def _verdict(error: TidegateError, choice: Choice, took_s: float) -> TidegateError:
@@ -436,18 +356,44 @@ def _verdict(error: TidegateError, choice: Choice, took_s: float) -> TidegateErr
     return error
 
 
-def _detail(error: TidegateError) -> str:
-    """What the operator is told: also the notes on the cause, which no caller sees."""
-    return "; ".join([error.message, *getattr(error, "__notes__", ())])[:DETAIL_CHARACTERS]
+def _charge(
+    field: Field,
+    exchange: Exchange,
+    call: Call,
+    choice: Choice,
+    tried: Attempt,
+    *,
+    usage: Usage | None,
+) -> None:
+    """Note what a try has cost that does not become the answer."""
+    if usage is None:
+        return
+    tried.input_tokens, tried.output_tokens = usage.input, usage.output
+    tried.cost_nanousd, _ = field.cost(choice, call, usage, exchange.record.started_ns)
+    if exchange.admitted is not None:
+        tokens = usage.input + usage.output
+        cost_nanousd = tried.cost_nanousd or 0
+        exchange.admitted.charge(choice.target.provider, tokens, cost_nanousd, last=False)
 
 
 async def _open(
-    field: Field, exchange: Exchange, course: _Course, choice: Choice, trial: Trial
+    field: Field,
+    exchange: Exchange,
+    course: Course,
+    choice: Choice,
+    turn: Turn,
+    *,
+    tried: Attempt,
 ) -> tuple[Answer, bytes]:
     time, timeouts, call = field.loop_time, choice.target.timeouts, course.call
     first_token_by = time() + timeouts.first_token_s
     provider = field.providers[choice.target.provider]
-    upstream = await provider.open(choice, course.put(choice, provider), exchange.deadline)
+    put = course.put(choice, provider.native)
+    if choice.target.provider in field.tracing.providers:
+        record = exchange.record
+        lines = field.tracing.lines(exchange.headers, record, len(record.attempts))
+        put = structs.replace(put, trace=lines)
+    upstream = await provider.open(choice, put, exchange.deadline)
     facts, held = upstream.facts, b""
     # The first events of a response repeat the request, each.
     echoes = RESPONSE_ECHOES if call.wire == "responses" else 0
@@ -461,15 +407,21 @@ async def _open(
             if not facts.content and (not data or len(held) > held_bytes):
                 raise UpstreamMalformed("The provider's answer holds no content.")  # noqa: TRY301
         upstream.set_idle(timeouts.idle_s)
-        trial.answered(time(), whole=not call.stream)
+        turn.answered(time(), whole=not call.stream)
         if course.checks and (not call.stream or course.terms.hold):
-            held = await verify(call, upstream, held)
-        if facts.finish_reason in FILTERED and course.terms.on_filter:
+            held, looked = await verify(call, upstream, held)
+            course.note_form(is_good=looked)
+        if course.terms.on_filter and facts.finish_reason in FILTERED:
             raise ContentFiltered("The provider's content filter stopped the answer.")  # noqa: TRY301
     except UpstreamError as error:
         upstream.close(None if isinstance(error, Malformed) else error)
+        used = delivered(call, choice, facts, held)
+        _charge(field, exchange, call, choice, tried, usage=used)
         raise
     except BaseException:
         upstream.close()
+        if facts.content:  # it was held back, to be looked at
+            used = delivered(call, choice, facts, held)
+            _charge(field, exchange, call, choice, tried, usage=used)
         raise
     return upstream, held

@@ -14,21 +14,21 @@ from tidegate.types import Call, Plan, Usage
 _NOTHING = Usage(input=0, output=0)
 
 
-def degraded(exchange: Exchange, call: Call, plan: Plan, error: TidegateError) -> Ending | None:
-    """The alias's canned text as an answer of the model; None where an error is the honest one.
+def degraded(exchange: Exchange, call: Call, plan: Plan, error: TidegateError) -> Ending:
+    """The alias's canned text as an answer of the model.
 
-    That is so where no text is configured, and where the request itself was at fault. A count of
-    tokens that nobody could give is estimated.
+    A count of tokens that nobody could give is estimated. Raises: `error` where that is the honest
+    answer: where no text is configured, and where the request itself was at fault.
     """
     text = plan.terms.degraded
     if isinstance(error, UpstreamRefused):
-        return None
+        raise error
     if call.wire == "count_tokens":
         exchange.record.degraded = "estimated"
         headers = [(b"x-tidegate-degraded", b"estimated"), JSON]
         return Ending(200, headers, counting.write_count(asked(call)))
     if text is None or call.wire == "embeddings" or isinstance(error, Unsupported):
-        return None
+        raise error
     record, heard = exchange.record, HEARD[call.wire]
     record.degraded, record.error, record.error_code = "canned", error.message, error.code
     record.finish_reason = "stop"

@@ -20,9 +20,10 @@ from typing import Protocol, cast
 
 import httptools
 
-from tidegate.errors import BadRequest, HeadersTooLarge, SlowBody, TidegateError
-from tidegate.formats import chat
+from tidegate.errors import BadRequest, HeadersTooLarge, Overloaded, SlowBody, TidegateError
+from tidegate.formats import chat, messages
 from tidegate.gateway.exchange import Exchange, Header, head_bytes
+from tidegate.policy.saturation import Gate
 
 log = logging.getLogger("tidegate.gateway")
 
@@ -34,6 +35,9 @@ DISCARDED_BYTES = 64 << 20
 
 PIPELINED = 64
 """Requests that may wait on one connection; more are a flood."""
+
+SHED_PATHS = b"/v1/"
+"""What may be refused for the load; health is told at any time."""
 
 _LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
 _ONCE = _LENGTHS | {b"host"}
@@ -63,6 +67,8 @@ class Shared:
     app: App
     bounds: Bounds
     loop: asyncio.AbstractEventLoop
+    gate: Gate | None = None
+    """Refuses requests while there are too many; None takes all."""
     connections: set[Edge] = field(default_factory=set["Edge"])
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     draining: bool = False
@@ -197,6 +203,9 @@ class Edge(asyncio.Protocol):
         self._head_open = False
         self._head = 0
         self._discarded = 0
+        gate = self._shared.gate
+        if gate is not None and gate.shedding and self._active is None and self._sheds(gate):
+            return
         parser = self._parser
         exchange = Exchange(
             self,
@@ -295,6 +304,27 @@ class Edge(asyncio.Protocol):
         shared.tasks.add(task)
         task.add_done_callback(self._ended)
 
+    def _sheds(self, gate: Gate) -> bool:
+        """Whether the request is refused for the load: before anything is made for it.
+
+        Its body, as far as it is still to come, is read and thrown away.
+        """
+        if not self._url.startswith(SHED_PATHS) or gate.admits():
+            return False
+        parser = self._parser
+        close = (
+            not parser.should_keep_alive()
+            or parser.should_upgrade()
+            or any(name == b"expect" for name, _ in self._headers)
+        )
+        self._transport.write(_REFUSALS[self._url.startswith(b"/v1/messages"), close])
+        if close:
+            self._broken = True
+            self._transport.close()
+        else:
+            self.expires_at = self._shared.loop.time() + self._shared.bounds.keepalive_s
+        return True
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         """The root of every request's task: one that broke leaves no caller waiting."""
         self._shared.tasks.discard(task)
@@ -356,6 +386,20 @@ class Edge(asyncio.Protocol):
     def _head_too_long(self) -> HeadersTooLarge:
         limit = self._shared.bounds.head_bytes
         return HeadersTooLarge(f"The request line and headers are longer than {limit:,} bytes.")
+
+
+def _refusal(error: bytes, *, close: bool) -> bytes:
+    """The whole answer to a request that is refused for the load."""
+    headers = [(b"content-type", b"application/json"), (b"retry-after", b"1")]
+    return head_bytes(429, headers, length=len(error), close=close) + error
+
+
+_OVERLOADED = Overloaded("The gateway has more to do than it can; ask again in a second.")
+_REFUSALS = {
+    (format_ is messages, close): _refusal(format_.error_body(_OVERLOADED, ""), close=close)
+    for format_ in (chat, messages)
+    for close in (False, True)
+}
 
 
 class _Body:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import http
 import time
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from msgspec import Struct
 
 from tidegate.errors import BadRequest, BodyTooLarge, SlowBody, TidegateError
+from tidegate.gateway.admit import Admitted
 from tidegate.telemetry.record import Record
+from tidegate.types import Keeping, Principal
 
 Header = tuple[bytes, bytes]
 
 JSON: Header = (b"content-type", b"application/json")
-KEPT_BODY_BYTES = 1 << 20
-"""What a record keeps of an answer at most, where policy says to keep it."""
+NOBODY = Principal(key=None)
 STUCK_GRACE_S = 1.0
 """How much longer than a request's deadline a write to its caller may hang."""
 
@@ -93,10 +94,16 @@ class Exchange:
         "_more",
         "_pending_head",
         "_spoilt",
+        "admitted",
+        "asked",
+        "asked_body",
+        "caller",
         "deadline",
+        "drains",
         "gone",
         "headers",
-        "keep",
+        "keep_bytes",
+        "keeping",
         "method",
         "path",
         "record",
@@ -128,14 +135,26 @@ class Exchange:
         self.record: Record
         """Set by whoever serves it, first of all."""
         self.task: asyncio.Task[None] | None = None
+        self.caller = NOBODY
+        """Who asks, once that is known."""
+        self.admitted: Admitted | None = None
+        """What it holds of limits and budgets, until it is settled."""
         self.deadline = 0.0
         """Loop time at which the whole request is over, once it is known."""
         self.gone = False
         self.watched = False
+        self.drains = False
+        """Whether its answer is read to the end even when the caller has left."""
         self.wanted = False
         """Whether somebody waits for the body."""
-        self.keep = False
-        """Whether the record is to hold the answer."""
+        self.keeping: Keeping | None = None
+        """What the record is to hold of prompt and answer; None where it holds neither."""
+        self.asked: dict[str, Any] | None = None
+        """The prompt that is still to be masked for it."""
+        self.asked_body = b""
+        """The same as it came."""
+        self.keep_bytes = 0
+        """How much of the answer is kept until then."""
         self.started = False
         self._connection = connection
         self._began_s = time.perf_counter()
@@ -175,7 +194,7 @@ class Exchange:
         """The caller has closed the connection."""
         self.gone = True
         self._wake()
-        if self.watched and self.task is not None:
+        if self.watched and self.task is not None and not self.drains:
             self.task.cancel()
 
     def _wake(self) -> None:
@@ -207,11 +226,14 @@ class Exchange:
             if expects:
                 self._connection.write(_CONTINUE)
             self._connection.resume_reading()
+            began_ms = self.elapsed_ms()
             try:
                 async with asyncio.timeout(wait_s):
                     await self._whole_body(limit_bytes)
             except TimeoutError:
                 raise SlowBody("The request's body did not arrive in time.") from None
+            finally:
+                self.record.body_ms = self.elapsed_ms() - began_ms
         if self._body_bytes > limit_bytes:
             raise _too_large(limit_bytes)
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
@@ -241,18 +263,20 @@ class Exchange:
             status, headers, length=None if self._chunked else -1, close=not self._keep_alive
         )
 
-    async def write(self, data: bytes) -> None:
-        """Send another piece; waits while the caller reads too slowly. Raises: `CallerStuck`."""
-        if self._connection.write_paused:
-            await self._drain()
+    def write(self, data: bytes) -> bool:
+        """Send another piece; true when the caller reads too slowly: then `drain` before more."""
         self.count(data)
+        if self.gone:  # and what it left behind is read to the end
+            return False
         framed = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
         if self._pending_head:
             framed = self._pending_head + framed
             self._pending_head = b""
         self._connection.write(framed)
+        return self._connection.write_paused
 
-    async def _drain(self) -> None:
+    async def drain(self) -> None:
+        """Wait until the caller has read what there is, or is gone. Raises: `CallerStuck`."""
         try:
             async with asyncio.timeout_at(self.deadline + STUCK_GRACE_S):
                 await self._connection.drain()
@@ -287,13 +311,19 @@ class Exchange:
         """Note `data` as a part of the answer, before it is sent."""
         size = len(data)
         self.record.response_bytes += size
-        if self.keep and self._kept_bytes < KEPT_BODY_BYTES:
-            self._kept.append(data[: KEPT_BODY_BYTES - self._kept_bytes])
+        if self.keep_bytes:
+            if self._kept_bytes < self.keep_bytes:
+                self._kept.append(data[: self.keep_bytes - self._kept_bytes])
             self._kept_bytes += size
 
     def kept(self) -> bytes:
         """What was kept of the answer."""
         return b"".join(self._kept)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether that is not all of it."""
+        return self._kept_bytes > self.keep_bytes
 
 
 def head_bytes(status: int, headers: list[Header], *, length: int | None, close: bool) -> bytes:

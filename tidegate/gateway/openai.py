@@ -6,16 +6,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tidegate.gateway.wires import Wire
+from tidegate.gateway.wires import AnyObject, ModelName, Positive, Wire
 
 _encode = msgspec.json.Encoder().encode
-
-_Positive = Annotated[int, msgspec.Meta(ge=1)]
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
-
-
-class _AnyObject(msgspec.Struct):
-    """An object whose content is the provider's business."""
 
 
 class _StreamOptions(msgspec.Struct):
@@ -23,12 +16,12 @@ class _StreamOptions(msgspec.Struct):
 
 
 class _Common(msgspec.Struct, kw_only=True):
-    model: _Name
+    model: ModelName
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    max_tokens: _Positive | None = None
-    max_completion_tokens: _Positive | None = None
-    n: _Positive | None = None
+    max_tokens: Positive | None = None
+    max_completion_tokens: Positive | None = None
+    n: Positive | None = None
     temperature: float | None = None
     top_p: float | None = None
 
@@ -44,8 +37,8 @@ class _Common(msgspec.Struct, kw_only=True):
 
 
 class _Chat(_Common, kw_only=True):
-    messages: Annotated[list[_AnyObject], msgspec.Meta(min_length=1)]
-    tools: list[_AnyObject] | None = None
+    messages: Annotated[list[AnyObject], msgspec.Meta(min_length=1)]
+    tools: list[AnyObject] | None = None
 
 
 class _Completions(_Common, kw_only=True):
@@ -53,7 +46,7 @@ class _Completions(_Common, kw_only=True):
 
 
 class _Embeddings(msgspec.Struct, kw_only=True):
-    model: _Name
+    model: ModelName
     input: str | list[Any]
     stream: None = None
     stream_options: None = None

@@ -25,6 +25,7 @@ from tidegate.errors import (
 from tidegate.formats.format import Watch
 from tidegate.formats.heard import HEARD
 from tidegate.gateway.exchange import CallerGone, Ending, Exchange, Header
+from tidegate.gateway.tracing import HEADERS
 from tidegate.net.http import Response
 from tidegate.net.sse import SseDecoder
 from tidegate.types import Facts, Principal, Timeouts, allowed
@@ -40,6 +41,7 @@ _KEPT_BACK = frozenset({
     b"transfer-encoding", b"upgrade", b"content-length", b"set-cookie", b"host", b"expect",
     b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"accept-encoding",
     b"content-encoding", b"x-request-id", b"proxy-connection", b"http2-settings", b"alt-svc",
+    *HEADERS,
 })  # fmt: skip
 """Headers that are one hop's own, that are a secret, or that we write ourselves."""
 
@@ -60,6 +62,7 @@ class Door(Protocol):
         *,
         timeouts: Timeouts,
         deadline: float,
+        trace: bytes = b"",
     ) -> Response:
         """Its answer, once the head of it is in, whatever its status. Raises: `UpstreamError`."""
         ...
@@ -90,18 +93,19 @@ class Doors:
 
 
 async def pass_through(
-    doors: Doors,
+    door: Door,
+    timeouts: Timeouts,
     exchange: Exchange,
-    caller: Principal,
     body: bytes,
-) -> tuple[Ending, Facts]:
-    """The provider's answer, all but its end sent, and what was learnt of it.
+    facts: Facts,
+    *,
+    trace: bytes = b"",
+) -> Ending:
+    """The provider's answer, all but its end sent; what was learnt of it is in `facts`.
 
-    Raises: `TidegateError`.
+    `trace` are lines that tell the provider its place in a trace. Raises: `TidegateError`.
     """
     record = exchange.record
-    name, door = doors.find(caller, exchange.target)
-    record.alias, record.provider, record.target = PREFIX[1:] + name, name, name
     if exchange.method not in _METHODS:
         raise WrongMethod(f"{exchange.method.decode('latin-1')} is not handed on.")
     plain, mark, query = exchange.target[len(PREFIX) :].partition("?")
@@ -116,13 +120,13 @@ async def pass_through(
         path,
         _passed_on(exchange.headers),
         body,
-        timeouts=doors.timeouts,
+        timeouts=timeouts,
         deadline=exchange.deadline,
+        trace=trace,
     )
-    facts = Facts()
     try:
         headers = _passed_on(response.headers)
-        headers.append((b"x-tidegate-target", name.encode("ascii", "replace")))
+        headers.append((b"x-tidegate-target", (record.target or "").encode("ascii", "replace")))
         kind = (response.header(b"content-type") or b"").lower()
         wire = _wire(path)
         if response.status >= 400:  # noqa: PLR2004
@@ -131,19 +135,20 @@ async def pass_through(
             whole = await response.read_all(ANSWER_LIMIT_BYTES)
             if wire and response.status == 200 and len(whole) <= LEARNT_BYTES:  # noqa: PLR2004
                 _learn(wire, facts, whole)
-            return Ending(response.status, headers, whole), facts
+            return Ending(response.status, headers, whole)
         record.stream = True
         exchange.start(response.status, headers)
         lesson = _Lesson(HEARD[wire].watch(facts, {}, wants_usage=True)) if wire else None
-        response.set_idle(doors.timeouts.idle_s)
+        response.set_idle(timeouts.idle_s)
         last = await response.read()
         while data := await response.read():
             record.ttft_ms = record.ttft_ms or exchange.elapsed_ms()
             _hear(lesson, last)
-            await exchange.write(last)
+            if exchange.write(last):
+                await exchange.drain()
             last = data
         _hear(lesson, last)
-        return Ending(response.status, [], last), facts
+        return Ending(response.status, [], last)
     finally:
         response.close()
 

@@ -6,31 +6,22 @@ inside an item is looked at only where it has to be translated: there are more k
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
 
-from tidegate.gateway.wires import Wire
-
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
-_Positive = Annotated[int, msgspec.Meta(ge=1)]
-
-
-class _AnyObject(msgspec.Struct):
-    """An object whose content is the provider's business."""
+from tidegate.gateway.wires import AnyObject, ModelName, Positive, Wire
 
 
 class _Responses(msgspec.Struct, kw_only=True):
-    model: _Name
-    input: str | list[_AnyObject] | None = None
+    model: ModelName
+    input: str | list[AnyObject] | None = None
     instructions: str | None = None
     stream: bool | None = None
-    tools: list[_AnyObject] | None = None
-    tool_choice: str | _AnyObject | None = None
-    text: _AnyObject | None = None
-    reasoning: _AnyObject | None = None
+    tools: list[AnyObject] | None = None
+    tool_choice: str | AnyObject | None = None
+    text: AnyObject | None = None
+    reasoning: AnyObject | None = None
     include: list[str] | None = None
-    max_output_tokens: _Positive | None = None
+    max_output_tokens: Positive | None = None
     temperature: float | None = None
     top_p: float | None = None
     store: bool | None = None

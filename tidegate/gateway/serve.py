@@ -2,16 +2,18 @@
 
 `answer` enters the stations in their order:
 
-    identify, receive, plan, attempt, relay, settle
+    identify, receive, plan, admit, attempt, relay, settle
 
-and `serve` sees to the end, whatever it is. Three promises are kept here and nowhere else:
+and `serve` sees to the end, whatever it is. Four promises are kept here and nowhere else:
 
 * Record. Every request leaves exactly one record, refused ones included, and it is in the spool
   before the last byte leaves.
 * Commit. Until an answer's first content has come, a failed target may be replaced by the next
   one, and the caller sees nothing of it. After it, never: the caller sees the failure as an
   explicit error event, not as a silent cut and not as a clean end.
-* Leaving. A caller who leaves takes its upstream with it.
+* Money. What a budget covers is held, and stands in the spool, before a provider is asked; on every
+  way out it is charged with what was used and let go, once.
+* Leaving. A caller who leaves takes its upstream with it, unless its alias says `drain`.
 """
 
 from __future__ import annotations
@@ -20,32 +22,31 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
 
 from msgspec import structs
 
-from tidegate.conversations.keeper import Conversations
+from tidegate.conversations.thread import Thread
 from tidegate.errors import (
     BadRequest,
     DeadlineExceeded,
     Draining,
     InternalError,
+    LimitReached,
     NoTarget,
     TidegateError,
     Unavailable,
+    UnknownModel,
     UpstreamError,
-    UpstreamRateLimited,
 )
 from tidegate.formats.heard import HEARD
-from tidegate.gateway.attempt import Begun, Provider, attempt
+from tidegate.gateway.attempt import Begun, attempt
 from tidegate.gateway.degrade import degraded
-from tidegate.gateway.delivered import delivered
 from tidegate.gateway.exchange import (
     JSON,
+    NOBODY,
     CallerGone,
     CallerStuck,
     Ending,
@@ -53,15 +54,28 @@ from tidegate.gateway.exchange import (
     Header,
     header_text,
 )
-from tidegate.gateway.passthrough import Doors, pass_through
-from tidegate.gateway.wires import PARAMETERS, Wire, shown
-from tidegate.policy.health import Health
-from tidegate.policy.retry import RetrySettings
-from tidegate.telemetry.record import encode
-from tidegate.types import Call, Choice, Facts, Plan, Principal, Target, Terms, Usage
+from tidegate.gateway.keeping import keep_bodies, strictest
+from tidegate.gateway.noting import (
+    attributed,
+    note_answer,
+    note_facts,
+    note_progress,
+    note_request,
+    note_tries,
+    note_unread,
+)
+from tidegate.gateway.passthrough import PREFIX, pass_through
+from tidegate.gateway.quotas import quota_headers, refused_headers, retry_headers
+from tidegate.gateway.rooms import Rooms
+from tidegate.gateway.wires import Wire
+from tidegate.net import trace_context
+from tidegate.telemetry.record import Record, encode
+from tidegate.types import NO_CALL, Call, Choice, Facts, Keeping, Plan, Principal, Terms
 
 log = logging.getLogger("tidegate.gateway")
 
+PROGRESS_S = 1.0
+"""How often a stream that holds money tells how far it has got, in case it is never told again."""
 STOP = "The gateway is stopping and could not finish the answer; ask again."
 EVENTS: Header = (b"content-type", b"text/event-stream")
 NO_CACHE: Header = (b"cache-control", b"no-cache")
@@ -69,8 +83,6 @@ TIMEOUT_HEADER, TIMEOUT_DIGITS = b"x-tidegate-timeout-ms", 9
 """What a caller may say to wait less than its alias would; never more."""
 ANTHROPIC = ("messages", "count_tokens")
 """The formats whose SDK looks for the request's id in a header of its own."""
-NAME_CHARACTERS, NAMES_KEPT = 200, 100
-"""What a record keeps of names that others make up."""
 CALLER_GONE_STATUS = 499
 """Never sent: what nginx's log made customary for a caller who left."""
 
@@ -112,53 +124,68 @@ async def answer(rooms: Rooms, wire: Wire, exchange: Exchange) -> Ending:
 
     Raises: `TidegateError`, `CallerGone`.
     """
-    if not rooms.spool.healthy:
-        raise Unavailable("Requests cannot be recorded now, so none is served.", retry_after_s=5)
-    record = exchange.record
-
-    caller = rooms.keys.identify(exchange.headers)
-    record.key, record.team = caller.key, caller.team
-
+    record, caller = exchange.record, identified(rooms, exchange)
     body = await exchange.body(rooms.body_limit_bytes, rooms.read_timeout_s)
     call, thread = wire.understand(body, exchange.headers), None
+    record.alias, record.stream = call.model, call.stream
+    wait_s = patience_s(exchange.headers)
+    call = said = attributed(exchange, caller, call)
     if call.wire == "responses":
         thread = await rooms.conversations.thread(caller, call)
         call = thread.call
-    record.alias, record.stream = call.model, call.stream
 
     plan = rooms.router.plan(caller, call.model, random.random())  # noqa: S311 - load balance
     if call.wire == "count_tokens":
         plan = only(plan, lambda choice: rooms.providers[choice.target.provider].counts)
-    note_request(exchange, call, plan, body)
+    named = plan
+    if rooms.desk.limits:
+        plan = await admitted(rooms, exchange, caller, call, plan, body=body)
+    keeping = strictest(named.keeping, plan.keeping, rooms.keeping.get(caller.team))
+    note_request(exchange, said, plan, body, keeping)
 
-    exchange.deadline = rooms.loop_time() + min(plan.total_s, patience_s(exchange.headers))
-    exchange.watched = True
+    exchange.deadline = rooms.loop_time() + min(plan.total_s, wait_s)
+    exchange.drains, exchange.watched = plan.terms.drain, True
     if exchange.gone:
         raise CallerGone
     try:
         begun = await attempt(rooms, exchange, call, plan, thread)
     except (UpstreamError, NoTarget) as error:
-        ending = degraded(exchange, call, plan, error)
-        if ending is None:
-            raise
-        return ending
+        return degraded(exchange, call, plan, error)
     failure: UpstreamError | None = None
     try:
-        ending = await relay(exchange, call, begun)
-        begun.trial.succeeded()
+        ending = await relay(rooms, exchange, call, begun)
+        begun.turn.succeeded(rooms.loop_time())
     except UpstreamError as error:
         failure = error
-        begun.trial.failed(error, rooms.loop_time())
+        begun.turn.failed(error, rooms.loop_time())
+        raise
+    except BaseException:
+        begun.turn.cancelled(rooms.loop_time())
         raise
     finally:
-        begun.trial.cancelled()
         begun.upstream.close(failure)
         note_answer(rooms, exchange, call, begun)
     if thread is not None:
-        kept = rooms.conversations.keep(caller, thread, begun.choice, ending.body)
-        if kept is not None:
-            await kept
+        await keep_turn(rooms, exchange, thread, begun.choice, ending=ending, keeping=keeping)
     return ending
+
+
+async def keep_turn(
+    rooms: Rooms,
+    exchange: Exchange,
+    thread: Thread,
+    choice: Choice,
+    *,
+    ending: Ending,
+    keeping: Keeping,
+) -> None:
+    """Keep a good answer to go on from, if that is wanted: not where nothing may be kept."""
+    if keeping.bodies == "none":
+        return
+    caller, user = exchange.caller, exchange.record.user
+    kept = rooms.conversations.keep(caller, thread, choice, ending.body, user=user)
+    if kept is not None:
+        await kept
 
 
 async def hand_on(rooms: Rooms, exchange: Exchange) -> Ending:
@@ -166,20 +193,75 @@ async def hand_on(rooms: Rooms, exchange: Exchange) -> Ending:
 
     Raises: `TidegateError`, `CallerGone`.
     """
+    record, doors = exchange.record, rooms.doors
+    caller = identified(rooms, exchange)
+    body = await exchange.body(rooms.body_limit_bytes, rooms.read_timeout_s)
+    attributed(exchange, caller, NO_CALL)
+    total_s = min(doors.timeouts.total_s, patience_s(exchange.headers))
+    name, door = doors.find(caller, exchange.target)
+    record.alias, record.provider, record.target = PREFIX[1:] + name, name, name
+    if rooms.desk.limits:
+        exchange.admitted = await rooms.desk.admit_unread(caller, record, total_s)
+    exchange.deadline = rooms.loop_time() + total_s
+    facts, trace = Facts(), b""
+    if name in rooms.tracing.providers:
+        trace = rooms.tracing.lines(exchange.headers, record, 1)
+    try:
+        return await pass_through(door, doors.timeouts, exchange, body, facts, trace=trace)
+    finally:
+        note_facts(exchange, facts)
+        note_unread(rooms, exchange, facts)
+
+
+def identified(rooms: Rooms, exchange: Exchange) -> Principal:
+    """Who asks. Raises: `Unauthenticated` and the like, `Unavailable`."""
     if not rooms.spool.healthy:
         raise Unavailable("Requests cannot be recorded now, so none is served.", retry_after_s=5)
-    record, doors = exchange.record, rooms.doors
-    caller = rooms.keys.identify(exchange.headers)
+    record = exchange.record
+    exchange.caller = caller = rooms.keys.identify(exchange.headers, record.started_ns)
     record.key, record.team = caller.key, caller.team
-    body = await exchange.body(rooms.body_limit_bytes, rooms.read_timeout_s)
-    total_s = min(doors.timeouts.total_s, patience_s(exchange.headers))
-    exchange.deadline = rooms.loop_time() + total_s
-    ending, facts = await pass_through(doors, exchange, caller, body)
-    note_facts(exchange, facts)
-    return ending
+    record.organisation, record.environment = caller.organisation, caller.environment
+    return caller
 
 
-async def relay(exchange: Exchange, call: Call, begun: Begun) -> Ending:
+async def admitted(
+    rooms: Rooms, exchange: Exchange, caller: Principal, call: Call, plan: Plan, *, body: bytes
+) -> Plan:
+    """Hold what the request may use of limits and budgets; the plan that it may go by.
+
+    Raises: `LimitReached` and its kinds, `LimitsUnavailable`, `PriceUnknown`.
+    """
+    record, desk = exchange.record, rooms.desk
+    scopes = desk.limited(caller, record, plan)
+    cheaper = desk.downgrade(scopes, record, call, plan) if scopes else None
+    if cheaper is not None:
+        with suppress(UnknownModel):  # the alias may be gone since the budget was set
+            other = rooms.router.plan(NOBODY, cheaper, random.random())  # noqa: S311 - load balance
+            record.downgraded, plan = plan.alias, other
+            scopes = desk.limited(caller, record, plan)
+    if not scopes:
+        return plan
+    record.alias = plan.alias
+    plan, exchange.admitted = await desk.admit(scopes, record, call, plan, body)
+    if record.held_nanousd is not None:
+        await hold(rooms, record, plan.choices[0])
+    return plan
+
+
+async def hold(rooms: Rooms, record: Record, first: Choice) -> None:
+    """See to it that no crash forgets what is held, nor where it was to be spent at first.
+
+    Raises: `Unavailable`.
+    """
+    record.outcome, record.provider, record.target = "held", first.target.provider, first.name
+    payload = encode(record)
+    record.outcome, record.provider, record.target = "ok", None, None
+    began_s = perf_counter()
+    await rooms.spool.append(payload)
+    record.admit_ms += (perf_counter() - began_s) * 1000.0
+
+
+async def relay(rooms: Rooms, exchange: Exchange, call: Call, begun: Begun) -> Ending:
     """Pass the answer on to the caller, all but its end, which is returned.
 
     Raises: `UpstreamError` when the upstream breaks.
@@ -190,13 +272,18 @@ async def relay(exchange: Exchange, call: Call, begun: Begun) -> Ending:
         return Ending(200, [*headers, JSON], begun.first)
     exchange.start(200, [*headers, EVENTS, NO_CACHE])
     data, last, longest_gap_s = begun.first, perf_counter(), 0.0
+    due = math.inf if exchange.record.held_nanousd is None else last + PROGRESS_S
     try:
         while data:
-            await exchange.write(data)
+            if exchange.write(data):
+                await exchange.drain()
             data = await upstream.read()
             now = perf_counter()
             longest_gap_s = max(longest_gap_s, now - last)
             last = now
+            if now >= due:
+                due = now + PROGRESS_S
+                note_progress(rooms, exchange, call, begun)
     finally:
         exchange.record.max_gap_ms = longest_gap_s * 1000.0
     return Ending(200, [], upstream.last)
@@ -233,6 +320,10 @@ def told(exchange: Exchange, call: Call, begun: Begun) -> list[Header]:
     if exchange.record.adapted:
         adapted = ", ".join(exchange.record.adapted)
         headers.append((b"x-tidegate-adapted", adapted.encode()))
+    if exchange.record.downgraded is not None:
+        headers.append((b"x-tidegate-downgraded", header_text(exchange.record.alias or "")))
+    if exchange.admitted is not None:
+        headers += quota_headers(exchange.admitted.ticket, anthropic=call.wire in ANTHROPIC)
     if facts.dropped:
         headers.append((b"x-tidegate-dropped", header_text(", ".join(facts.dropped))))
     return headers
@@ -242,6 +333,10 @@ def failed(wire: Wire | None, exchange: Exchange, error: TidegateError) -> Endin
     """The end of an answer that failed: an error body, or an error event when it had begun."""
     record = exchange.record
     record.error = error.message
+    if record.trace_parent is None:  # it may have been refused before anybody looked
+        record.trace_parent = trace_context.find(exchange.headers)
+    if isinstance(error, LimitReached):
+        record.limit = error.limit
     heard = HEARD["chat" if wire is None else wire.name]
     if exchange.started:
         record.outcome = "failed_after_commit"
@@ -249,17 +344,13 @@ def failed(wire: Wire | None, exchange: Exchange, error: TidegateError) -> Endin
         return Ending(200, [], heard.error_event(error, record.request_id))
     record.outcome = error.code
     body = heard.error_body(error, record.request_id)
-    headers = [JSON]
-    if wire is not None and wire.name in ANTHROPIC:
+    headers, anthropic = [JSON, *retry_headers(error)], wire is not None and wire.name in ANTHROPIC
+    if anthropic:
         headers.append((b"request-id", record.request_id.encode()))
-    # What an upstream failed at has been tried again as often as is good: an SDK that tries once
-    # more multiplies the load. Only a wait that was named may be waited for.
-    spent = isinstance(error, UpstreamError) and not isinstance(error, UpstreamRateLimited)
-    if spent or not error.retryable:
-        headers.append((b"x-should-retry", b"false"))
-    if error.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after_s)))
-        headers.append((b"retry-after-ms", b"%d" % (error.retry_after_s * 1000)))
+    if isinstance(error, LimitReached):
+        headers += refused_headers(error, anthropic=anthropic)
+    elif exchange.admitted is not None:
+        headers += quota_headers(exchange.admitted.ticket, anthropic=anthropic)
     return Ending(error.status, headers, body)
 
 
@@ -270,118 +361,23 @@ async def settle(rooms: Rooms, exchange: Exchange, ending: Ending | None) -> Non
     record.status = ending.status if ending is not None else CALLER_GONE_STATUS
     if ending is not None:
         exchange.count(ending.body)
+        if exchange.gone and exchange.drains and record.outcome == "ok":
+            record.outcome, record.status = "client_gone", CALLER_GONE_STATUS
     elif record.error is None:
         record.outcome = "client_gone"
-    if exchange.keep:
-        record.response_body = exchange.kept()
+    keep_bodies(exchange)
+    note_tries(record)
     try:
         written = rooms.spool.append(encode(record))
+        if ending is not None:
+            # A drain's time may be over just now. The record is as good as written then, and the
+            # answer is whole: its end is sent rather than cut off.
+            try:  # noqa: SIM105 - `suppress` costs as much as all the rest here
+                await written
+            except asyncio.CancelledError:
+                pass
     except Unavailable:  # its memory is full: the one record that is lost, and it is said
         log.exception("record lost", extra={"fields": {"request_id": record.request_id}})
-        return
-    if ending is not None:
-        # A drain's time may be over just now. The record is as good as written then, and the
-        # answer is whole: its end is sent rather than cut off.
-        with suppress(asyncio.CancelledError):
-            await written
-
-
-def note_request(exchange: Exchange, call: Call, plan: Plan, body: bytes) -> None:
-    """Put into the record what the request says, as far as policy allows."""
-    record = exchange.record
-    record.alias = plan.alias
-    if plan.bodies != "none":
-        record.parameters = {k: shown(v) for k, v in call.body.items() if k in PARAMETERS}
-    if plan.bodies == "full":
-        exchange.keep = True
-        record.request_body = body
-
-
-def note_answer(rooms: Rooms, exchange: Exchange, call: Call, begun: Begun) -> None:
-    """Put into the record what the answer turned out to be, and what it cost."""
-    record, choice, facts = exchange.record, begun.choice, begun.upstream.facts
-    usage = delivered(call, facts, begun.first)
-    record.usage_estimated = usage is not facts.usage
-    facts.usage = usage
-    record.target, record.provider = choice.name, choice.target.provider
-    record.model, record.reason = facts.model or choice.model, choice.reason
-    record.dropped = [name[:NAME_CHARACTERS] for name in facts.dropped[:NAMES_KEPT]]
-    note_facts(exchange, facts)
-    if usage is None:
-        return
-    record.cost_nanousd, record.price = rooms.cost(choice.target, usage)
-    if record.cost_nanousd:
-        begun.trial.health.hedge_budget.paid(record.cost_nanousd)
-    writing_ms = exchange.elapsed_ms() - (record.ttft_ms or 0.0)
-    if facts.chunks > 1 and usage.output > 1 and writing_ms > 0:
-        record.tokens_per_s = (usage.output - 1) / writing_ms * 1000.0
-
-
-def note_facts(exchange: Exchange, facts: Facts) -> None:
-    """Put into the record what the answer says of itself."""
-    record, usage = exchange.record, facts.usage
-    record.model = facts.model[:NAME_CHARACTERS] if facts.model else record.model
-    reason = facts.finish_reason
-    record.finish_reason = reason[:NAME_CHARACTERS] if reason else reason
-    record.chunks = facts.chunks
-    if usage is not None:
-        record.input_tokens, record.output_tokens = usage.input, usage.output
-        record.cached_input_tokens = usage.cached_input
-        record.cache_write_tokens = usage.cache_write
-        record.reasoning_tokens = usage.reasoning
-
-
-# What this file asks of each room. Rooms satisfy these by shape; only `house` names them.
-
-
-class Keys(Protocol):
-    """Who asks."""
-
-    def identify(self, headers: list[Header]) -> Principal:
-        """The caller. Raises: `Unauthenticated`."""
-        ...
-
-
-class Router(Protocol):
-    """Where a request goes."""
-
-    def plan(self, principal: Principal, model: str, draw: float) -> Plan:
-        """The targets to try. Raises: `UnknownModel`."""
-        ...
-
-    def usable(self, principal: Principal) -> list[str]:
-        """The names that the caller may ask for."""
-        ...
-
-
-class Spool(Protocol):
-    """Where records go."""
-
-    @property
-    def healthy(self) -> bool:
-        """Whether records can still be taken."""
-        ...
-
-    def append(self, payload: bytes) -> asyncio.Future[None]:
-        """Queue one record; the future is done when it is safe. Raises: `Unavailable`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """Everything that one request may touch, resolved once when the configuration is loaded."""
-
-    keys: Keys
-    router: Router
-    providers: Mapping[str, Provider]
-    health: Callable[[Choice], Health]
-    retry: Mapping[str, RetrySettings]
-    doors: Doors
-    conversations: Conversations
-    cost: Callable[[Target, Usage], tuple[int | None, str | None]]
-    spool: Spool
-    loop_time: Callable[[], float]
-    """The event loop's clock, in seconds: what deadlines are told in."""
-    config_version: str
-    body_limit_bytes: int
-    read_timeout_s: float
+    finally:
+        if exchange.admitted is not None:
+            exchange.admitted.settle()

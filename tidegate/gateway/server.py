@@ -9,6 +9,7 @@ import ssl
 
 from tidegate.gateway.edge import App, Bounds, Edge, Shared
 from tidegate.net.listen import BACKLOG
+from tidegate.policy.saturation import Gate
 
 SWEEP_S = 1.0
 LAST_WORDS_S = 5.0
@@ -20,10 +21,10 @@ log = logging.getLogger("tidegate.gateway")
 class Server:
     """The data plane's listening side."""
 
-    def __init__(self, app: App, bounds: Bounds) -> None:
-        """Serve `app`; to be made inside the running loop."""
+    def __init__(self, app: App, bounds: Bounds, gate: Gate | None = None) -> None:
+        """Serve `app`, as many requests as `gate` lets in; to be made inside the running loop."""
         self._loop = asyncio.get_running_loop()
-        self._shared = Shared(app, bounds, self._loop)
+        self._shared = Shared(app, bounds, self._loop, gate)
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
 

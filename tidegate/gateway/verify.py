@@ -43,26 +43,26 @@ class Malformed(UpstreamMalformed):
         return repaired(call.wire, call.body, self.reply, self.found)
 
 
-async def verify(call: Call, upstream: Answer, held: bytes) -> bytes:
-    """All of the answer, of which `held` has been read; looked at, as far as it can be.
+async def verify(call: Call, upstream: Answer, held: bytes) -> tuple[bytes, bool]:
+    """All of the answer, of which `held` has been read, and whether it could be looked at.
 
     Raises: `Malformed`, and the `UpstreamError` that the rest of a stream brings.
     """
     spoken = READABLE.get(call.wire)
     if spoken is None:
-        return held
+        return held, False
     if not call.stream:
         reply = spoken.read_reply(held)
-        return _looked_at(call, HEARD[call.wire], reply, held, upstream.facts.dropped)
+        return held, _looked_at(call, HEARD[call.wire], reply, upstream.facts.dropped)
     pieces, size = [held], len(held)
     while data := await upstream.read():
         pieces.append(data)
         size += len(data)
         if size > HELD_STREAM_BYTES:
-            return b"".join(pieces)
+            return b"".join(pieces), False
     held = b"".join(pieces)
     reply = _streamed(spoken, held + upstream.last)
-    return _looked_at(call, HEARD[call.wire], reply, held, upstream.facts.dropped)
+    return held, _looked_at(call, HEARD[call.wire], reply, upstream.facts.dropped)
 
 
 def _streamed(spoken: Spoken, stream: bytes) -> Reply:
@@ -73,16 +73,14 @@ def _streamed(spoken: Spoken, stream: bytes) -> Reply:
     return gathered(deltas)
 
 
-def _looked_at(
-    call: Call, heard: Heard, reply: Reply, held: bytes, dropped: Sequence[str]
-) -> bytes:
+def _looked_at(call: Call, heard: Heard, reply: Reply, dropped: Sequence[str]) -> bool:
     try:
         ask = heard.read_ask(call.body)
     except BadRequest:  # only the provider's own format could say what was asked
-        return held
+        return False
     if UNTOLD_FORM in dropped:
         ask = structs.replace(ask, output=None)
     found = fault(reply, ask)
     if found is not None:
         raise Malformed(f"The model's answer is not what was asked for: {found}.", reply, found)
-    return held
+    return True

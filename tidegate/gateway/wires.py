@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Annotated, Any, Protocol, cast
 
 import msgspec
 
@@ -27,7 +27,6 @@ PARAMETERS = frozenset({
 """Fields that go into the record: they shape an answer and hold no content."""
 
 SHOWN_CHARACTERS = 200
-CONVERSATION_HEADER, NAME_BYTES = b"x-tidegate-conversation", 200
 FORWARDED_BYTES = 4096
 """How much of a caller's own headers a provider gets at most."""
 
@@ -39,7 +38,16 @@ _ACTED_ON = (
     "max_tokens", "max_completion_tokens", "max_output_tokens",
 )  # fmt: skip
 _SUSPICIONS = tuple(f'"{name}"'.encode() for name in _ACTED_ON)
+_BLANKS = b" \t\r\n"
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
+
+
+ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class AnyObject(msgspec.Struct):
+    """An object whose content is the provider's business."""
 
 
 class View(Protocol):
@@ -84,7 +92,7 @@ class Wire:
         if not isinstance(fields, dict):
             raise BadRequest("The body must be a JSON object.")
         fields = cast("dict[str, Any]", fields)
-        if len(_encode(fields)) != len(body):  # a twin makes it shorter
+        if _shorter(_encode(fields), body):  # as a twin makes it
             _refuse_twins(body)
         try:
             view = self.decode(body)
@@ -102,7 +110,6 @@ class Wire:
             stream=view.streams,
             wants_usage=view.wants_usage,
             forward=self._forward(headers) if self.forwarded else (),
-            conversation=_conversation(headers),
         )
 
     def _forward(self, headers: list[Header]) -> tuple[Header, ...]:
@@ -113,11 +120,11 @@ class Wire:
         return taken
 
 
-def _conversation(headers: list[Header]) -> str | None:
-    for name, value in headers:
-        if name == CONVERSATION_HEADER:
-            return value[:NAME_BYTES].decode("latin-1") or None
-    return None
+def _shorter(encoded: bytes, body: bytes) -> bool:
+    """Whether something of `body` besides white space is missing in what was read of it."""
+    if len(encoded) == len(body):
+        return False
+    return len(encoded.translate(None, _BLANKS)) != len(body.translate(None, _BLANKS))
 
 
 def _refuse_twins(body: bytes) -> None:

@@ -15,7 +15,7 @@ from itertools import accumulate
 from msgspec import structs
 
 from tidegate.errors import UnknownModel
-from tidegate.types import Choice, Plan, Principal, Target, Terms, allowed, wildcard
+from tidegate.types import Choice, Keeping, Plan, Principal, Target, Terms, allowed, wildcard
 
 NAMES_SHOWN = 20
 _PLAIN = Terms()
@@ -29,7 +29,7 @@ class Route:
     targets: tuple[Target, ...]
     fallback: tuple[str, ...]
     total_s: float
-    bodies: str
+    keeping: Keeping
     terms: Terms = _PLAIN
     """With empty chains: their targets are filled in from the next three."""
     on_overflow: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class Router:
                     alias,
                     (_choice(target, matched, reason), *others, *rest),
                     route.total_s,
-                    route.bodies,
+                    route.keeping,
                     terms,
                 )
             )

@@ -1,0 +1,171 @@
+"""Which prompt and which answer a record keeps, and in which shape: decided and made here only.
+
+Of two policies the stricter one holds. Whether a request is among the share whose bodies are kept
+follows from its id, so that both bodies are kept or neither, and anybody can say which it was.
+What is masked is masked before the record is encoded: nothing else of it reaches a disk.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, cast
+from zlib import crc32
+
+import msgspec
+
+from tidegate.gateway.exchange import Exchange
+from tidegate.guard.redaction import Findings, is_clean_json, mask_text, masked_json
+from tidegate.telemetry.joined import as_whole, joined
+from tidegate.telemetry.record import Record
+from tidegate.types import Call, Keeping
+
+STREAM_FACTOR: Final = 16
+"""How much longer a stream is than the answer that it says, at most as far as it is kept."""
+STREAM_BYTES: Final = 4 << 20
+ERROR_CHARACTERS: Final = 1_000
+_ALL: Final = 1 << 32
+_TOKENS: Final = "[TOKENS]"
+_SPLIT: Final = frozenset({"logprobs", "prompt_logprobs", "token_ids", "prompt_token_ids"})
+"""Where an answer says its text again in pieces, in which nothing could be found."""
+
+_PLAIN: Final = frozenset({"chat", "messages", "responses"})
+_PIECES: Final = re.compile(rb"(?:logprobs|token_ids)\\?\": ?[^n ]")
+
+_decode = msgspec.json.Decoder().decode
+
+
+def is_sampled(request_id: str, share: float) -> bool:
+    """Whether the request is among `share` of all."""
+    return crc32(request_id.encode()) < share * _ALL
+
+
+def strictest(named: Keeping, planned: Keeping, team: Keeping | None) -> Keeping:
+    """What the alias that was named, the one that it became, and the team all allow."""
+    keeping = named if planned is named else named.stricter(planned)
+    return keeping if team is None else keeping.stricter(team)
+
+
+def note_keeping(exchange: Exchange, keeping: Keeping, call: Call, body: bytes) -> None:
+    """Note what is to be kept of the request and its answer; `body` and `call` are as they came."""
+    record = exchange.record
+    if keeping.bodies not in ("full", "redacted"):
+        return
+    if not is_sampled(record.request_id, keeping.share):
+        return
+    record.bodies = keeping.bodies
+    exchange.keeping, most = keeping, keeping.most_bytes
+    if keeping.bodies == "full":
+        exchange.keep_bytes = most
+        record.request_body = body[:most]
+        if len(body) > most:
+            record.cut = ["request"]
+    else:
+        exchange.asked, exchange.asked_body = call.body, body
+        exchange.keep_bytes = max(most, STREAM_BYTES)
+        if call.stream:
+            exchange.keep_bytes = min(most * STREAM_FACTOR, STREAM_BYTES)
+
+
+def keep_bodies(exchange: Exchange) -> None:
+    """Put into the record, at its end, what is kept of prompt and answer."""
+    record, keeping = exchange.record, exchange.keeping
+    if record.error is not None or record.attempts:
+        mask_errors(record)
+    if keeping is None:
+        return
+    said = exchange.kept()
+    if keeping.bodies == "full":
+        record.response_body = said
+        if exchange.is_cut:
+            record.cut = [*record.cut, "response"]
+        return
+    if _keep_clean(exchange, said, keeping.most_bytes):
+        return
+    found = Findings()
+    if exchange.asked is not None:
+        asked = _without_tokens(record.wire, exchange.asked)
+        try:
+            record.request_body, cut = masked_json(asked, keeping.most_bytes, found)
+        except RecursionError:
+            record.cut = [*record.cut, "request unread"]
+        else:
+            record.cut = [*record.cut, "request"] if cut else record.cut
+        exchange.asked = None
+    if said:
+        _keep_answer(exchange, said, keeping.most_bytes, found)
+    record.findings = found
+
+
+def _keep_clean(exchange: Exchange, said: bytes, most: int) -> bool:
+    """Keep two bodies as they are, if a look at both together says that nothing is in them.
+
+    That is most requests, and the look takes a third of the time that masking them would.
+    """
+    record, asked = exchange.record, exchange.asked_body
+    if record.wire not in _PLAIN or len(asked) > most or len(said) > most:
+        return False
+    if said[:1] != b"{" or exchange.is_cut or _PIECES.search(said) is not None:
+        return False
+    if not is_clean_json(asked + b"\n" + said):
+        return False
+    record.request_body, record.response_body, exchange.asked = asked, said, None
+    return True
+
+
+def mask_errors(record: Record) -> None:
+    """Mask what errors say: vendors quote there what they were sent."""
+    found = Findings()
+    if record.error is not None:
+        record.error = mask_text(record.error, found)
+    for tried in record.attempts:
+        if tried.detail is not None:
+            tried.detail = mask_text(tried.detail, found)
+    if record.parameters is not None:
+        for name, value in record.parameters.items():
+            if isinstance(value, str):
+                record.parameters[name] = mask_text(value, found)
+
+
+def _keep_answer(exchange: Exchange, said: bytes, most: int, found: Findings) -> None:
+    record = exchange.record
+    whole: bytes | None = said
+    if said.lstrip()[:1] != b"{":
+        reply = joined(record.wire, said)
+        whole = None if reply is None else as_whole(record.wire, reply, record.model or "")
+    try:
+        answer = None if whole is None else _decode(whole)
+        if b"logprobs" in said or b"token_ids" in said:
+            answer = _without_pieces(answer)
+        body, cut = masked_json(answer, most, found)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        answer, body, cut = None, b"", False
+    if answer is None:  # nobody can say what is in it
+        record.cut = [*record.cut, "response unread"]
+        return
+    record.response_body = body
+    if cut or exchange.is_cut:
+        record.cut = [*record.cut, "response"]
+
+
+def _without_tokens(wire: str, body: dict[str, Any]) -> dict[str, Any]:
+    """`body` without a prompt that is written in tokens, which nobody here can read."""
+    name = {"completions": "prompt", "embeddings": "input"}.get(wire, "")
+    prompt = body.get(name)
+    if not isinstance(prompt, list):
+        return body
+    parts = cast("list[Any]", prompt)
+    if not any(isinstance(part, int | list) for part in parts):
+        return body
+    return {**body, name: _TOKENS}
+
+
+def _without_pieces(value: Any) -> Any:
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return {
+            name: None if name in _SPLIT and inner is not None else _without_pieces(inner)
+            for name, inner in items
+        }
+    if isinstance(value, list):
+        return [_without_pieces(each) for each in cast("list[Any]", value)]
+    return value
