@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from tidegate.config.mistakes import ConfigError
 from tidegate.config.model import Config
-from tidegate.gateway.serve import Rooms
+from tidegate.gateway.rooms import Rooms
+from tidegate.guard.access import Access
 from tidegate.house import House
 from tidegate.providers.local import MissingPart
 
@@ -40,6 +41,15 @@ class Live:
     def house(self) -> House:
         """The house that serves now."""
         return self._house
+
+    @property
+    def running(self) -> int:
+        """Requests that are being answered, in all houses."""
+        return sum(house.in_flight for house in self._houses.values())
+
+    def adopt(self, access: Access) -> None:
+        """Go by other keys, limits and prices of the admin API from the next request on."""
+        self._house.adopt(access)
 
     def enter(self) -> Rooms:
         """The rooms for one more request."""

@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -29,8 +30,11 @@ from tidegate.gateway.app import App
 from tidegate.gateway.edge import Bounds
 from tidegate.gateway.server import Server
 from tidegate.house import build
+from tidegate.house.balances import keep_balanced
+from tidegate.house.counting import Counting
 from tidegate.house.lasting import Lasting
 from tidegate.house.parts import parts
+from tidegate.house.seen import counting_state, limit_states, load_state
 from tidegate.ledger.spool import SpoolWriter
 from tidegate.live import Live
 from tidegate.logs import configure
@@ -39,12 +43,15 @@ from tidegate.parent import CANNOT_START, end_with_parent
 from tidegate.policy.board import Poster, Sources, state_directory
 from tidegate.policy.health import Wards
 from tidegate.policy.link import Link
+from tidegate.policy.saturation import Gate, SaturationSettings
 from tidegate.policy.shared import Shared
 from tidegate.providers.local import MissingPart
 
 log = logging.getLogger("tidegate.worker")
 
-SIDECARS_VARIABLE = "TIDEGATE_SIDECARS"
+SIDECARS_VARIABLE, WORKERS_VARIABLE = "TIDEGATE_SIDECARS", "TIDEGATE_WORKERS"
+ACCESS_S = 10.0
+"""How long a start waits for the keys and limits that the control process hands out."""
 
 
 async def serve(reload: Callable[[], Config], worker: str, fd: int | None) -> None:
@@ -58,19 +65,27 @@ async def serve(reload: Callable[[], Config], worker: str, fd: int | None) -> No
         max_pending_bytes=first.spool.pending_limit,
     )
     sidecars: dict[str, int] = json.loads(os.environ.get(SIDECARS_VARIABLE, "{}"))
-    lasting = Lasting.of(spool, first.spool.directory, sidecars)
+    counting = Counting.of(first, int(os.environ.get(WORKERS_VARIABLE, "0")))
+    lasting = Lasting.of(spool, first.spool.directory, sidecars, counting)
+    # Who was started beside a control process hears from it.
+    await lasting.watch.first(ACCESS_S if WORKERS_VARIABLE in os.environ else 0.0)
     live = Live(reload, partial(build, lasting=lasting))
     shared = _shared(first, lasting.wards)
+    app = App(live.enter, live.leave, worker)
+    settings = live.config.server
+    bounds = Bounds(settings.header_limit, settings.read_timeout, settings.keepalive)
+    gate = _gate(settings.max_lag)
     sources = Sources(
         lasting.wards,
         parts=lambda now_s: parts(live.house.providers, now_s),
         shared=shared.state if shared is not None else lambda: None,
+        load=lambda: load_state(lasting, live.running, gate),
+        lanes=lasting.slots.snapshot,
+        limits=lambda: limit_states(counting, time.time_ns()),
+        counting=lambda: counting_state(counting),
     )
     poster = Poster(state_directory(first.spool.directory), worker, sources)
-    app = App(live.enter, live.leave, worker)
-    settings = live.config.server
-    bounds = Bounds(settings.header_limit, settings.read_timeout, settings.keepalive)
-    server = Server(app, bounds)
+    server = Server(app, bounds, gate)
     stopping = asyncio.Event()
 
     loop = asyncio.get_running_loop()
@@ -90,7 +105,19 @@ async def serve(reload: Callable[[], Config], worker: str, fd: int | None) -> No
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     listener = socket.socket(fileno=fd) if fd is not None else listen(settings.host, settings.port)
-    background = [asyncio.create_task(poster.run(), name="status board")]
+    background = [
+        asyncio.create_task(poster.run(), name="status board"),
+        asyncio.create_task(lasting.slots.run(), name="turns"),
+        asyncio.create_task(lasting.watch.run(live.adopt), name="keys and limits"),
+        asyncio.create_task(
+            keep_balanced(counting, lasting.control, worker=worker, began_ns=time.time_ns()),
+            name="balances",
+        ),
+    ]
+    if gate is not None:
+        background.append(asyncio.create_task(gate.run(), name="load"))
+    if counting.shared is not None:
+        background.append(asyncio.create_task(counting.run(), name="shared limits"))
     if shared is not None:
         background.append(asyncio.create_task(shared.run(), name="share breakers"))
     try:
@@ -99,6 +126,7 @@ async def serve(reload: Callable[[], Config], worker: str, fd: int | None) -> No
         app.ready = False
         await server.drain(live.config.server.drain)
     finally:
+        await counting.finish()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
@@ -111,9 +139,15 @@ def _shared(config: Config, wards: Wards) -> Shared | None:
     if config.shared is None:
         return None
     try:
-        return Shared(Link(config.shared.reveal()), wards)
+        return Shared(Link(config.shared.url.reveal()), wards)
     except ImportError as error:
         raise MissingPart(str(error)) from error
+
+
+def _gate(max_lag_s: float | None) -> Gate | None:
+    if max_lag_s is None:
+        return None
+    return Gate(SaturationSettings(target_s=max_lag_s, interval_s=2 * max_lag_s))
 
 
 def _tls(settings: ServerTls | None) -> ssl.SSLContext | None:

@@ -10,27 +10,36 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from tidegate.config.model import Alias, Config, Timeout
-from tidegate.config.model import Target as TargetSettings
-from tidegate.config.provider import Upstream
+from tidegate.config.alias import Alias, Timeout
+from tidegate.config.alias import Target as TargetSettings
+from tidegate.config.limits import Key
+from tidegate.config.model import Config
+from tidegate.config.provider import Provider, Upstream
 from tidegate.conversations.keeper import Conversations, Policy
+from tidegate.gateway.admit import Desk
 from tidegate.gateway.passthrough import Doors
-from tidegate.gateway.serve import Rooms
-from tidegate.guard.keys import KeyRing
+from tidegate.gateway.rooms import Rooms
+from tidegate.gateway.tracing import Tracing
+from tidegate.guard.access import Access
+from tidegate.guard.keys import KeyRing, nameable
+from tidegate.house.counting import Counting
+from tidegate.house.keeping import keeping_of, keeping_of_teams
 from tidegate.house.lasting import Lasting
+from tidegate.house.money import prices_of, rules_of
+from tidegate.house.paces import hearing
 from tidegate.house.vendors import Vendors
-from tidegate.ledger.price import Price, cost
 from tidegate.net.dns import Resolver
 from tidegate.policy.breaker import BreakerSettings
 from tidegate.policy.health import Health, HealthSettings, Wards
 from tidegate.policy.hedge import HedgeSettings
 from tidegate.policy.retry import RetrySettings
+from tidegate.policy.slots.lane import Lane, LaneSettings
+from tidegate.policy.slots.limit import LimitSettings
+from tidegate.policy.slots.line import QueueSettings
+from tidegate.policy.slots.register import Slots
 from tidegate.providers.http import HttpProvider
 from tidegate.routing.plan import Route, Router
-from tidegate.types import Choice, Principal, Target, Terms, Timeouts, Usage
-
-FREE = Price(0, 0, label="free")
-"""What runs on the operator's own machine costs nothing per token unless a price is set."""
+from tidegate.types import Choice, Principal, Target, Terms, Timeouts
 
 
 @dataclass(slots=True)
@@ -41,9 +50,20 @@ class House:
     rooms: Rooms
     providers: Mapping[str, HttpProvider]
     resolver: Resolver
+    ring: KeyRing
+    counting: Counting
     in_flight: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the house is retired and the last request has left it."""
+
+    def adopt(self, access: Access) -> None:
+        """Go by other keys, limits and prices of the admin API from the next request on."""
+        self.ring.take(access)
+        rules = rules_of(self.config, access)
+        self.counting.go_by(rules)
+        desk = self.rooms.desk
+        desk.prices = prices_of(self.config, access.prices)
+        desk.go_by(rules)
 
     async def close(self) -> None:
         """Close every upstream connection; for when nobody uses them any more."""
@@ -57,14 +77,16 @@ def build(config: Config, lasting: Lasting) -> House:
 
     Raises: `KeyError` when a local or simulated provider has no port, `MissingPart`.
     """
-    resolver = Resolver()
+    resolver, ring = Resolver(), _keys(config)
     vendors = Vendors(resolver, lasting.sidecars)
     providers = {name: vendors.build(name, each) for name, each in config.providers.items()}
+    lane = _lanes(config, lasting.slots)
     rooms = Rooms(
-        keys=_keys(config),
+        keys=ring,
         router=Router({name: _route(name, alias) for name, alias in config.models.items()}),
         providers=providers,
         health=_watched(config, lasting.wards),
+        lane=lane,
         retry={
             name: RetrySettings(alias.retry.attempts, *alias.retry.backoff)
             for name, alias in config.models.items()
@@ -83,26 +105,61 @@ def build(config: Config, lasting: Lasting) -> House:
             lasting.recent,
             Policy(config.responses.store, config.responses.retention),
         ),
-        cost=_costs(config),
+        desk=Desk(
+            lasting.counting.engine,
+            prices_of(config),
+            unpriced=config.ledger.unpriced == "allow",
+            output_tokens=config.ledger.output_tokens,
+        ),
+        keeping=keeping_of_teams(config),
         spool=lasting.spool,
+        tracing=Tracing(
+            frozenset(name for name, each in config.providers.items() if _is_traced(each)),
+            None if config.traces.endpoint is None else config.traces.sample,
+        ),
         loop_time=asyncio.get_running_loop().time,
         config_version=config.version,
         body_limit_bytes=config.server.body_limit,
         read_timeout_s=config.server.read_timeout,
     )
     for provider in providers.values():  # only now: nobody would end what a refused house began
+        provider.hear = hearing(lane)
         provider.start()
-    return House(config, rooms, providers, resolver)
+    house = House(config, rooms, providers, resolver, ring, lasting.counting)
+    house.adopt(lasting.watch.access)
+    return house
 
 
 def _keys(config: Config) -> KeyRing:
     return KeyRing(
-        {
-            key.secret.reveal(): Principal(key=key.name, team=key.team, models=key.models)
-            for key in config.keys
-        },
+        {key.secret.reveal(): _principal(key, config) for key in config.keys},
         anonymous=config.anonymous,
+        while_keyless="anonymous" not in config.model_fields_set,
+        expires_ns={key.name: key.expires for key in config.keys if key.expires is not None},
     )
+
+
+def _principal(key: Key, config: Config) -> Principal:
+    team = config.teams.get(key.team) if key.team is not None else None
+    return Principal(
+        key=key.name,
+        team=key.team,
+        models=key.models,
+        user=key.user,
+        organisation=team.organisation if team is not None else None,
+        environment=key.environment,
+        features=key.features,
+        may_name=nameable(key.may_name, key.user),
+        priority=key.priority,
+        weight=team.weight if team is not None else 1,
+    )
+
+
+def _is_traced(settings: Provider) -> bool:
+    """Whether a provider is told of traces: by itself, one that the operator runs."""
+    if not isinstance(settings, Upstream):
+        return False
+    return settings.allow_private if settings.traceparent is None else settings.traceparent
 
 
 def _route(name: str, alias: Alias) -> Route:
@@ -111,7 +168,7 @@ def _route(name: str, alias: Alias) -> Route:
         targets=tuple(_target(name, target, alias) for target in alias.targets),
         fallback=alias.fallback,
         total_s=alias.timeout.total,
-        bodies=alias.records.bodies,
+        keeping=keeping_of(alias.records),
         terms=_terms(alias),
         on_overflow=alias.on_context_overflow.fallback,
         on_filter=alias.on_content_filter.fallback,
@@ -144,6 +201,8 @@ def _terms(alias: Alias) -> Terms:
         hold=alias.on_malformed.streams == "hold",
         degraded=alias.degraded.text,
         hedged=alias.hedge is not None,
+        overflow=alias.queue.overflow,
+        drain=alias.client_gone == "drain",
         held_bytes=alias.commit.bytes,
     )
 
@@ -173,6 +232,24 @@ def _health(alias: Alias) -> HealthSettings:
     )
 
 
+def _lanes(config: Config, slots: Slots) -> Callable[[Choice], Lane]:
+    """The lane of a choice, under the terms of the alias that its target stands in."""
+    settings = {name: _lane(alias) for name, alias in config.models.items()}
+
+    def of(choice: Choice) -> Lane:
+        return slots.of(choice.target.name, settings[choice.target.alias])
+
+    return of
+
+
+def _lane(alias: Alias) -> LaneSettings:
+    bounds, queue = alias.concurrency, alias.queue
+    return LaneSettings(
+        limit=None if bounds is None else LimitSettings(least=bounds.least, most=bounds.most),
+        queue=QueueSettings(length=queue.length, per_user=queue.per_user, wait_s=queue.wait),
+    )
+
+
 def _watched(config: Config, wards: Wards) -> Callable[[Choice], Health]:
     """The health of a choice, under the terms of the alias that its target stands in."""
     settings = {name: _health(alias) for name, alias in config.models.items()}
@@ -184,26 +261,3 @@ def _watched(config: Config, wards: Wards) -> Callable[[Choice], Health]:
         return wards.of(choice.target.name, settings[choice.target.alias])
 
     return of
-
-
-def _costs(config: Config) -> Callable[[Target, Usage], tuple[int | None, str | None]]:
-    prices: dict[tuple[str, str], Price] = {}
-    for alias in config.models.values():
-        for target in alias.targets:
-            place = (target.provider, target.model)
-            if target.price is not None:
-                prices[place] = Price(
-                    target.price.input,
-                    target.price.output,
-                    target.price.cached_input,
-                    target.price.cache_write,
-                    target.price.reasoning,
-                )
-            elif config.providers[target.provider].kind in ("local", "simulated"):
-                prices.setdefault(place, FREE)
-
-    def price(target: Target, usage: Usage) -> tuple[int | None, str | None]:
-        found = prices.get((target.provider, target.model))
-        return (None, None) if found is None else (cost(found, usage), found.label)
-
-    return price

@@ -58,7 +58,7 @@ class Vendors:
             return self._sidecar(name)
         dialect, health_path = _dialect(settings)
         accounts, keeper = self._accounts(name, settings)
-        replicas = self._replicas(name, settings, _addresses(settings), health_path)
+        replicas = self._replicas(name, settings, addresses(settings), health_path)
         return HttpProvider(dialect, replicas, accounts, keeper)
 
     def _sidecar(self, name: str) -> HttpProvider:
@@ -196,7 +196,8 @@ def _aws(settings: BedrockProvider, headers: dict[str, str]) -> tuple[Credential
     return Signer(keys, region=region, base_url=base_url, headers=headers), None
 
 
-def _addresses(settings: Upstream) -> Sequence[Address]:
+def addresses(settings: Upstream) -> Sequence[Address]:
+    """The servers that a provider is reached at."""
     if isinstance(settings, VertexProvider | BedrockProvider):
         return settings.addresses
     return settings.base_url

@@ -13,14 +13,27 @@ from tidegate.config.provider import LocalProvider, SimulatedProvider
 
 SIDECARS_VARIABLE = "TIDEGATE_SIDECARS"
 """JSON object: provider name to the loopback port of its process. Given to every child."""
+WORKERS_VARIABLE = "TIDEGATE_WORKERS"
+"""How many gateways there are, whatever the configuration says by now. Given to every child."""
 
 Command = tuple[str, ...]
 
 _AT_START = {
-    "server": ("host", "port", "workers", "tls", "header_limit", "read_timeout", "keepalive"),
-    "control": ("host", "port"),
+    "server": (
+        "host",
+        "port",
+        "workers",
+        "tls",
+        "header_limit",
+        "read_timeout",
+        "keepalive",
+        "max_lag",
+    ),
+    "control": ("host", "port", "url"),
     "spool": ("directory", "segment", "pending_limit"),
     "log": ("level",),
+    "ledger": ("lost",),
+    "retention": ("records", "bodies", "rollups", "audit"),
 }
 """What a process takes from the configuration when it starts, and never again."""
 
@@ -99,8 +112,11 @@ def needs_restart(running: Config, wanted: Config) -> list[str]:
         for name in names
         if getattr(getattr(running, section), name) != getattr(getattr(wanted, section), name)
     ]
-    if running.store != wanted.store:
-        changed.append("store")
+    changed += [
+        name
+        for name in ("store", "shared", "alerts")
+        if getattr(running, name) != getattr(wanted, name)
+    ]
     before, after = _beside(running), _beside(wanted)
     names = sorted(before.keys() | after.keys())
     return changed + [f"providers.{n}" for n in names if before.get(n) != after.get(n)]

@@ -28,7 +28,7 @@ from tidegate.net.listen import listen
 from tidegate.parent import child_environment, end_with_parent
 from tidegate.supervisor import commands as plan
 from tidegate.supervisor.child import Backoff, Child
-from tidegate.supervisor.commands import SIDECARS_VARIABLE, Commands
+from tidegate.supervisor.commands import SIDECARS_VARIABLE, WORKERS_VARIABLE, Commands
 from tidegate.supervisor.watch import changes
 
 BAD_CONFIGURATION = 2
@@ -118,6 +118,7 @@ class Supervisor:
 
         beside = plan.sidecars(config, commands)
         environment = child_environment(os.environ)
+        environment[WORKERS_VARIABLE] = str(config.server.workers)
         environment[SIDECARS_VARIABLE] = json.dumps({each.provider: each.port for each in beside})
 
         def child(name: str, command: plan.Command, *fds: int) -> Child:
