@@ -5,23 +5,23 @@ Small batches, and a line on standard output before and after everything that ch
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from tidegate.control.loader import Loader
-from tidegate.store.records import AnyRow, RecordStore
+from tidegate.store.records import RecordStore
+from tidegate.store.rows import Added, Batch, Place
 
 
 class TalkativeStore(RecordStore):
-    def insert(self, rows: Sequence[AnyRow], segment: str, offset: int) -> int:
+    def insert(self, batch: Batch, place: Place) -> Added:
         os.write(1, b"insert\n")
-        new = super().insert(rows, segment, offset)
+        added = super().insert(batch, place)
         os.write(1, b"inserted\n")
-        return new
+        return added
 
-    def forget(self, segment: str) -> None:
+    def forget(self, spool: str, segment: str) -> None:
         os.write(1, b"forget\n")
-        super().forget(segment)
+        super().forget(spool, segment)
         os.write(1, b"forgot\n")
 
 

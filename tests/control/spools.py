@@ -1,21 +1,25 @@
 """Segments written byte by byte, the records to put in them, and what arrived in the store."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 from tidegate.ledger.segment import SUFFIX, frame
 from tidegate.store.records import Filter, RecordStore
 from tidegate.telemetry.record import Record, decode, encode
 
+NOW_NS = time.time_ns()
+"""Recent, so that nobody deletes the records as too old."""
 
-def record(name: str) -> bytes:
+
+def record(name: str, **fields: Any) -> bytes:
     """The payload of a record whose request id is `name`."""
-    return encode(
-        Record(
-            request_id=name, started_ns=1, worker="gw-0", wire="chat", path="/v1/chat/completions",
-            config_version="c0ffee", alias="fast", key="web", provider="local",
-            target="local/smol",
-        )
-    )  # fmt: skip
+    usual: dict[str, Any] = {
+        "request_id": name, "started_ns": NOW_NS, "worker": "gw-0", "wire": "chat",
+        "path": "/v1/chat/completions", "config_version": "c0ffee", "alias": "fast", "key": "web",
+        "provider": "local", "target": "local/smol",
+    }  # fmt: skip
+    return encode(Record(**{**usual, **fields}))
 
 
 def names(store: RecordStore) -> list[str]:

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from spools import Spool, names, record
 
 from tidegate.ledger.segment import segments
 from tidegate.ledger.spool import SpoolWriter
+from tidegate.limits import Balance, Owed
+from tidegate.net import door
 from tidegate.policy.board import Poster, Sources
 from tidegate.policy.health import HealthSettings, Wards
 from tidegate.store.records import RecordStore
@@ -182,3 +185,37 @@ def test_store_that_cannot_be_written_does_not_end_the_process(
     (tmp_path / "tidegate.db").rmdir()
     control.until(lambda line: "loaded again" in line["message"])
     assert get(port, "/healthz")["status"] == "ok"
+
+
+def balances(directory: Path, port: int) -> list[Balance]:
+    hung = door.find(directory / "spool")
+    assert hung is not None
+    url = f"http://127.0.0.1:{port}/internal/balances"
+    asked = urllib.request.Request(url, headers={"authorization": f"Bearer {hung.word}"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        return msgspec.msgpack.decode(answer.read(), type=Owed).balances
+
+
+def test_balances_are_for_gateways_only(spool: Spool, start: Callable[..., Control]) -> None:
+    spool.segment("01-gw", record("a"))
+    port = start().port()
+    while get(port, "/healthz")["loaded"] < 1:
+        pass
+    with pytest.raises(urllib.error.HTTPError, match="401") as refused:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/internal/balances", timeout=10)
+    refused.value.close()
+
+
+def test_balances_are_of_the_limits_that_the_file_has_now(
+    tmp_path: Path, spool: Spool, start: Callable[..., Control]
+) -> None:
+    spool.segment("01-gw", record("a", team="search", cost_nanousd=5))
+    port = start().port()
+    while get(port, "/healthz")["loaded"] < 1:
+        pass
+    assert balances(tmp_path, port) == []
+    limited = CONFIG + "teams: {search: {budget: {usd: 1, period: total}}}\n"
+    (tmp_path / "tidegate.yaml").write_text(limited)
+    assert balances(tmp_path, port) == [Balance("team", "search", "total", "UTC", 0, 5)]
+    (tmp_path / "tidegate.yaml").write_text("mistaken: {}")
+    assert len(balances(tmp_path, port)) == 1

@@ -16,9 +16,7 @@ import pytest
 from spools import Spool, names, record
 
 from tidegate.control.loader import Loader
-from tidegate.conversations import door
 from tidegate.conversations.archive import ControlArchive
-from tidegate.conversations.door import find, hang
 from tidegate.conversations.keeper import Conversations, Policy
 from tidegate.conversations.kept import Kept, encode
 from tidegate.conversations.recent import Recent
@@ -26,8 +24,12 @@ from tidegate.errors import Unavailable
 from tidegate.formats.responses.failure import UnknownPrevious
 from tidegate.ledger.segment import segments
 from tidegate.ledger.spool import SpoolWriter
+from tidegate.net import door
+from tidegate.net.control import ControlLine
 from tidegate.net.dns import Resolver
+from tidegate.net.door import find, hang
 from tidegate.store.records import RecordStore
+from tidegate.store.rows import Batch, Place
 from tidegate.types import Call, Choice, Principal, Target, Timeouts
 
 ANN = Principal(key="ann")
@@ -69,7 +71,8 @@ def test_deleted_answer_does_not_come_back_with_its_segment(
     spool: Spool, store: RecordStore
 ) -> None:
     path = spool.segment("01-gw", encode(kept("r0")))
-    store.insert([], path.name, path.stat().st_size)  # as after a crash behind the commit
+    behind = Place("", path.name, path.stat().st_size)  # as after a crash behind the commit
+    store.insert(Batch(), behind)
     loader = Loader(spool.directory, store)
     assert loader.load() == 0
     loader.close()
@@ -115,9 +118,10 @@ async def spooled(tmp_path: Path) -> AsyncIterator[SpoolWriter]:
 @pytest.fixture
 async def archive(tmp_path: Path) -> AsyncIterator[ControlArchive]:
     resolver = Resolver()
-    archive = ControlArchive(tmp_path / "spool", resolver)
+    line = ControlLine(tmp_path / "spool", resolver)
+    archive = ControlArchive(line)
     yield archive
-    await archive.close()
+    await line.close()
     await resolver.close()
 
 

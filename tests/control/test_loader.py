@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from spools import Spool, names, record
+from spools import NOW_NS, Spool, names, record
+from sqlalchemy import select
 
 from tidegate.control.loader import Loader
 from tidegate.ledger.segment import frame, segments
 from tidegate.store.records import RecordStore
+from tidegate.store.rows import Batch, Place
+from tidegate.store.spend import SpendQuery
+from tidegate.store.tables.records import segments as segment_places
 
 LOADING = Path(__file__).with_name("loading.py")
 SPOOLING = Path(__file__).parent.parent / "ledger" / "spooling.py"
@@ -35,7 +39,7 @@ def test_segments_of_the_dead_are_loaded_in_order_and_deleted(
     assert loader.load() == 12
     assert names(store) == [*(f"a{n}" for n in range(7)), *(f"b{n}" for n in range(5))]
     assert segments(spool.directory) == []
-    assert store.offsets() == {}
+    assert places(store) == {}
     assert loader.load() == 0
 
 
@@ -158,10 +162,10 @@ def test_segment_that_comes_back_is_not_loaded_twice(
 def test_place_of_a_segment_that_is_gone_is_forgotten(
     spool: Spool, store: RecordStore, loader: Loader
 ) -> None:
-    store.insert([], "00-gone.spool1", 10)
+    store.insert(Batch(), Place("", "00-gone.spool1", 10))
     spool.segment("01-gw", record("a"))
     loader.load()
-    assert store.offsets() == {}
+    assert places(store) == {}
 
 
 def test_empty_spool_directory_is_made(spool: Spool, loader: Loader) -> None:
@@ -218,22 +222,28 @@ else:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_loader_loses_and_doubles_no_record(
-    spool: Spool, store: RecordStore, store_url: str, environment: dict[str, str], seed: int
+    spool: Spool, any_store_url: str, environment: dict[str, str], seed: int
 ) -> None:
     chance = random.Random(seed)
     expected: list[str] = []
     for number in range(12):
         some = [f"{number}-{n}" for n in range(chance.randrange(40))]
         expected += some
-        spool.segment(f"{number:02d}-gw", *map(record, some))
+        spool.segment(f"{number:02d}-gw", *(record(name, cost_nanousd=1) for name in some))
     for _ in range(4):
-        load_and_kill(spool, store_url, environment, lines=chance.randrange(1, 40))
+        load_and_kill(spool, any_store_url, environment, lines=chance.randrange(1, 40))
+    store = RecordStore(any_store_url)
+    store.create()
     loader = Loader(spool.directory, store)
     loader.load()
     loader.close()
     assert names(store) == expected
     assert segments(spool.directory) == []
-    assert store.offsets() == {}
+    assert places(store) == {}
+    assert store.held.charged("key", "web", 0) == {"web": len(expected)}
+    spent = store.spending.spend(SpendQuery("key", 0, 2 * NOW_NS)).total
+    assert (spent.requests, spent.cost_nanousd) == (len(expected), len(expected))
+    store.close()
 
 
 def test_writer_and_loader_killed_again_and_again_keep_every_answered_request(
@@ -269,6 +279,12 @@ def load_and_kill(spool: Spool, url: str, environment: dict[str, str], lines: in
         for _ in range(lines):
             assert process.stdout.readline()
         process.send_signal(signal.SIGKILL)
+
+
+def places(store: RecordStore) -> dict[str, int]:
+    with store.database.reading() as connection:
+        found = connection.execute(select(segment_places.c.name, segment_places.c.offset))
+        return {row[0]: row[1] for row in found}
 
 
 def change(path: Path, at: int) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from tidegate.clock import Clock, SystemClock
-from tidegate.conversations.door import Door
+from tidegate.net.door import Door
 from tidegate.store.responses import ResponseStore
 
 PREFIX = "/internal/responses/"
@@ -56,9 +56,13 @@ class Counter:
             with contextlib.suppress(OSError):  # the spool's disk: its loader says what is wrong
                 self._door = self._hang()
 
+    def admits(self, word: bytes) -> bool:
+        """Whether `word` is what gateways say at the door, and it is open."""
+        return self._door is not None and self._door.opens(word)
+
     async def serve(self, method: str, id_: str, query: bytes, word: bytes) -> Answer:
         """Answer one request. Raises: `SQLAlchemyError`."""
-        if self._door is None or not self._door.opens(word):
+        if not self.admits(word):
             return DENIED, b""
         asked = parse_qs(query.decode("latin-1"))
         owner, most = asked.get("owner", [""])[0], asked.get("most", ["1"])[0]

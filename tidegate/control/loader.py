@@ -1,6 +1,7 @@
 """Moves what is in the spool into the store: each once, in order, then deletes the segment.
 
-Nearly all of it are records; between them stand the answers that are kept to be continued.
+Nearly all of it are records; between them stand the answers that are kept to be continued, and how
+far requests have got that hold money.
 
 However often the loader dies, and at any moment: a segment's rows and the offset behind them are
 committed together, and a segment is deleted only when its writer is gone and all of it is
@@ -14,12 +15,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from tidegate.conversations import kept as conversations
+from tidegate.alerts.objectives import Objective
+from tidegate.control.brief import Brief
+from tidegate.control.burns import is_slow
+from tidegate.control.measures import Measures
+from tidegate.control.observing import Sampler
+from tidegate.control.rows import read
 from tidegate.ledger.segment import (
     SpoolCorrupt,
     claim,
@@ -27,28 +34,55 @@ from tidegate.ledger.segment import (
     read_segment,
     segments,
 )
-from tidegate.store.records import AnyRow, RecordStore, Row
-from tidegate.store.responses import ResponseRow
-from tidegate.telemetry.record import decode
+from tidegate.store.records import RecordStore
+from tidegate.store.rows import Added, Batch, Place
+from tidegate.telemetry.record import Record
 
 QUARANTINE = "bad"
 LOCK_FILE = "loader.lock"
+NAME_FILE = "spool.id"
+"""What the spool is called in the store: several may be loaded into one."""
 
 _BATCH_BYTES = 16 * 1024 * 1024
 
 _log = logging.getLogger("tidegate.control")
 
 
-class Loader:
-    """The one reader of a spool `directory`, and the one writer of `store`."""
+Ended = list[Brief | Record]
+"""The records of a batch, beside their rows and in their order."""
 
-    def __init__(self, directory: Path, store: RecordStore, *, batch_rows: int = 1000) -> None:
+
+class Loader:
+    """The one reader of a spool `directory`, and the one writer of `store`.
+
+    `measures` counts each record that the store has taken; what is slow by the `objectives` of its
+    alias is noted with it.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        store: RecordStore,
+        *,
+        batch_rows: int = 10_000,
+        measures: Measures | None = None,
+        objectives: Callable[[], Mapping[str, Objective]] = dict,
+    ) -> None:
         self._directory = directory
         self._store = store
         self._batch_rows = batch_rows
+        self._measures = measures or Measures()
+        self._sampler = Sampler()
+        self._objectives = objectives
         self._lock_fd: int | None = None
+        self._name = ""
         self._offsets: dict[str, int] = {}
         self._stuck: set[str] = set()
+
+    @property
+    def spool(self) -> str:
+        """The name of the spool in the store; empty until it was ours for the first time."""
+        return self._name
 
     def load(self) -> int | None:
         """Load everything that is in the spool now; return how many records were new.
@@ -63,6 +97,19 @@ class Loader:
             self._store.create()
         return sum(self._load_segment(path) for path in segments(self._directory))
 
+    def waiting(self) -> tuple[int, int]:
+        """How many segments have something that is not loaded, and how many bytes it is."""
+        count = size_bytes = 0
+        for path in segments(self._directory):
+            try:
+                rest_bytes = path.stat().st_size - self._offsets.get(path.name, 0)
+            except FileNotFoundError:
+                continue
+            if rest_bytes > 0:
+                count += 1
+                size_bytes += rest_bytes
+        return count, size_bytes
+
     def close(self) -> None:
         """Let another loader have the spool."""
         if self._lock_fd is not None:
@@ -75,7 +122,9 @@ class Loader:
         try:
             mine = lock(fd)
             if mine:
-                self._offsets = self._store.offsets()
+                self._name = _name_of(self._directory)
+                self._store.name_spool(self._name)
+                self._offsets = self._store.offsets(self._name)
                 present = {path.name for path in segments(self._directory)}
                 for name in self._offsets.keys() - present:  # died between deleting and forgetting
                     self._forget(name)
@@ -92,27 +141,28 @@ class Loader:
         try:
             with claim(path) as finished:  # asked before reading, so that the end read is the end
                 loaded = 0
-                for rows, offset in self._batches(path, self._offsets.get(path.name, 0)):
-                    loaded += self._commit(path, rows, offset)
+                for batch, ended, offset in self._batches(path, self._offsets.get(path.name, 0)):
+                    loaded += self._commit(path, batch, ended, offset)
                 if finished:
                     self._finish(path)
         except FileNotFoundError:  # a writer deletes its segment when it wrote nothing
             return 0
         return loaded
 
-    def _batches(self, path: Path, offset: int) -> Iterator[tuple[list[AnyRow], int]]:
-        rows: list[AnyRow] = []
-        size_bytes, committed = 0, offset
+    def _batches(self, path: Path, offset: int) -> Iterator[tuple[Batch, Ended, int]]:
+        batch, ended = Batch(), Ended()
+        rows, size_bytes, committed = 0, 0, offset
         for payload, behind in self._payloads(path, offset):
             offset = behind
-            if payload is not None and (row := self._row(path, payload, behind)):
-                rows.append(row)
+            if payload is not None and self._read(path, payload, behind, batch, ended):
+                rows += 1
                 size_bytes += len(payload)
-            if len(rows) >= self._batch_rows or size_bytes >= _BATCH_BYTES:
-                yield rows, offset
-                rows, size_bytes, committed = [], 0, offset
+            if rows >= self._batch_rows or size_bytes >= _BATCH_BYTES:
+                yield batch, ended, offset
+                batch, ended = Batch(), Ended()
+                rows, size_bytes, committed = 0, 0, offset
         if offset > committed:
-            yield rows, offset
+            yield batch, ended, offset
 
     def _payloads(self, path: Path, offset: int) -> Iterator[tuple[bytes | None, int]]:
         # As `read_segment`, and steps over damaged frames where the next one can be found.
@@ -131,23 +181,42 @@ class Loader:
             else:
                 return
 
-    def _row(self, path: Path, payload: bytes, behind: int) -> AnyRow | None:
+    def _read(self, path: Path, payload: bytes, behind: int, batch: Batch, ended: Ended) -> bool:
         try:
-            return _response(payload) if conversations.is_kept(payload) else _record(payload)
+            read(payload, batch, ended, self._sampler)
         except msgspec.DecodeError as error:
             self._quarantine(path, behind - len(payload), f"not a record: {error}")
-            return None
+            return False
+        return True
 
-    def _commit(self, path: Path, rows: list[AnyRow], offset: int) -> int:
-        new = self._store.insert(rows, path.name, offset)
+    def _commit(self, path: Path, batch: Batch, ended: Ended, offset: int) -> int:
+        self._note_slow(batch, ended)
+        added = self._store.insert(batch, Place(self._name, path.name, offset))
         self._offsets[path.name] = offset
-        if new < len(rows):
+        if ended:
+            taken = ended if not added.known else _taken(batch, ended, added)
+            self._measures.take(taken, found=added.found)
+        if added.judged:
+            self._measures.judge(added.judged)
+        if added.known:
             _log.error(
                 "%d records of %s have request ids that the store knows; they were left out",
-                len(rows) - new,
+                added.known,
                 path.name,
             )
-        return new
+        return added.new
+
+    def _note_slow(self, batch: Batch, ended: Ended) -> None:
+        promised = {
+            alias: each.under_s
+            for alias, each in self._objectives().items()
+            if each.latency is not None
+        }
+        if promised:
+            for row, record in zip(batch.records, ended, strict=True):
+                under_s = promised.get(record.alias or "")
+                if under_s is not None and is_slow(record, under_s):
+                    row["slow"] = True
 
     def _finish(self, path: Path) -> None:
         rest_bytes = path.stat().st_size - self._offsets.get(path.name, 0)
@@ -164,7 +233,7 @@ class Loader:
         self._stuck.discard(path.name)
 
     def _forget(self, name: str) -> None:
-        self._store.forget(name)
+        self._store.forget(self._name, name)
         del self._offsets[name]
 
     def _quarantine(self, path: Path, offset: int, why: str) -> None:
@@ -181,28 +250,23 @@ class Loader:
         )
 
 
-def _record(payload: bytes) -> Row:
-    record = decode(payload)
-    return Row(
-        request_id=record.request_id,
-        started_ns=record.started_ns,
-        alias=record.alias,
-        key=record.key,
-        outcome=record.outcome,
-        provider=record.provider,
-        target=record.target,
-        payload=payload,
-    )
+def _taken(batch: Batch, ended: Ended, added: Added) -> Ended:
+    """Of `ended`, those that the store has not left out."""
+    names = set(added.records)
+    taken: Ended = []
+    for row, record in zip(batch.records, ended, strict=True):
+        if row["request_id"] in names:
+            names.remove(row["request_id"])  # of two in one batch the first one was taken
+            taken.append(record)
+    return taken
 
 
-def _response(payload: bytes) -> ResponseRow:
-    kept = conversations.decode(payload)
-    return ResponseRow(
-        id=kept.id,
-        owner=kept.owner,
-        root=kept.root,
-        previous=kept.previous,
-        created_ns=kept.created_ns,
-        expires_ns=kept.expires_ns,
-        payload=payload,
-    )
+def _name_of(directory: Path) -> str:
+    # Written beside its place first: a name that was cut short by a crash would be another name.
+    path = directory / NAME_FILE
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_hex(8))
+        fresh.replace(path)
+    return path.read_text().strip()

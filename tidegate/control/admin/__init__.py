@@ -1,0 +1,1 @@
+"""The admin API: keys, people, limits, prices and what was spent, under `/admin/v1`."""

@@ -1,0 +1,186 @@
+"""The access document for the gateways of this machine: made from the store, written as a whole.
+
+Written before a change is answered, and looked at twice a second: for changes that another machine
+made, and for what somebody else did to the file, such as putting an old one back.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from tidegate.control.admin.configured import Configured
+from tidegate.guard.access import Access, Digest, KeyEntry, PriceEntry, encode
+from tidegate.guard.watch import LIMIT_BYTES
+from tidegate.limits import Limits, Rule
+from tidegate.store.database import Database
+from tidegate.store.tables.admin import prices, rules, state, teams, users, virtual_keys
+
+VERSION = "access_version"
+GUARDED = "keys_deleted"
+"""Number in the store: whether a key has ever been deleted."""
+_TRIES = 5
+Stamp = tuple[int, int, int]
+"""When the file was changed, its number, its size."""
+
+_log = logging.getLogger("tidegate.control")
+
+
+class Publisher:
+    """Writes `path` whenever the store or the file has become another; used by many threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        path: Path,
+        configured: Callable[[], Configured],
+        *,
+        most_bytes: int = LIMIT_BYTES,
+    ) -> None:
+        self._database = database
+        self._most_bytes = most_bytes
+        self._path = path
+        self._configured = configured
+        self._turn = Lock()
+        self._published: int | None = None
+        self._written = b""
+        self._stamp: Stamp | None = None
+        self._failing = False
+
+    def publish(self) -> None:
+        """Let the file say what the store says now. Raises: `OSError`, `SQLAlchemyError`."""
+        with self._turn:
+            with self._database.reading() as connection:
+                if version(connection) == self._published and self._stands():
+                    return
+            access = self._read()
+            told = encode(access)
+            if len(told) > self._most_bytes:  # which they would pass over, and nobody would know
+                raise OSError(
+                    errno.EFBIG, f"{len(told)} bytes of keys and limits are more than gateways take"
+                )
+            self._written, self._stamp = told, None
+            _write(self._path, self._written)
+            self._published = access.version
+            if self._failing:
+                self._failing = False
+                _log.warning("gateways are told of changes again")
+
+    def note_failure(self, error: Exception) -> None:
+        """Log why gateways cannot be told, once until they can."""
+        if not self._failing:
+            _log.error("gateways are not told of changes, tried again: %s", error)
+        self._failing = True
+
+    def _stands(self) -> bool:
+        """Whether the file is what was written, as whoever reads it would see."""
+        try:
+            found = self._path.stat()
+            stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
+            if stamp == self._stamp:
+                return True
+            # Read once after each writing too: only what was seen to be right counts as such.
+            if len(self._written) != found.st_size or self._path.read_bytes() != self._written:
+                return False
+        except OSError:
+            return False
+        self._stamp = stamp
+        return True
+
+    def _read(self) -> Access:
+        # PostgreSQL shows each statement what is committed by then: what was read counts only if
+        # nothing changed meanwhile. After some tries it counts as the older version, so that the
+        # next look finds it outdated.
+        tries = 0
+        while True:
+            tries += 1
+            with self._database.reading() as connection:
+                access = access_of(connection, self._configured())
+                if version(connection) == access.version or tries == _TRIES:
+                    return access
+
+
+def version(connection: Connection) -> int:
+    """The version of what gateways have to know."""
+    return _number(connection, VERSION)
+
+
+def access_of(connection: Connection, configured: Configured) -> Access:
+    """Everything that gateways have to know, as the store has it."""
+    number = version(connection)
+    belongs = {row.name: row for row in connection.execute(select(teams))}
+    organisations = dict(configured.teams)
+    organisations |= {name: row.organisation for name, row in belongs.items()}
+    of_users = {row.name: row.team for row in connection.execute(select(users))}
+    return Access(
+        version=number,
+        keys=tuple(
+            _entry(row, of_users, organisations)
+            for row in connection.execute(select(virtual_keys).order_by(virtual_keys.c.name))
+        ),
+        rules=tuple(map(rule_of, connection.execute(select(rules)))),
+        organisations={
+            name: row.organisation for name, row in belongs.items() if row.organisation is not None
+        },
+        teams={name: team for name, team in of_users.items() if team is not None},
+        weights={name: row.weight for name, row in belongs.items() if row.weight != 1},
+        prices=tuple(
+            msgspec.json.decode(price, type=PriceEntry)
+            for price in connection.execute(select(prices.c.price)).scalars()
+        ),
+        guarded=_number(connection, GUARDED) > 0,
+    )
+
+
+def _number(connection: Connection, name: str) -> int:
+    query = select(state.c.value).where(state.c.name == name)
+    return connection.execute(query).scalar() or 0
+
+
+def rule_of(row: Any) -> Rule:
+    """The rule that a row of the table holds."""
+    return Rule(row.kind, msgspec.json.decode(row.limits, type=Limits), row.name or None)
+
+
+def _entry(
+    row: Any, of_users: dict[str, str | None], organisations: dict[str, str | None]
+) -> KeyEntry:
+    team = row.team or of_users.get(row.user)
+    return KeyEntry(
+        id=row.id,
+        name=row.name,
+        digests=msgspec.json.decode(row.digests, type=tuple[Digest, ...]),
+        user=row.user,
+        team=team,
+        organisation=row.organisation or (organisations.get(team) if team else None),
+        environment=row.environment,
+        models=_strings(row.models),
+        features=_strings(row.features),
+        may_name=_strings(row.may_name),  # pyright: ignore[reportArgumentType]  checked on entry
+        priority=row.priority,
+        expires_ns=row.expires_ns,
+        blocked=row.blocked,
+    )
+
+
+def _strings(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else msgspec.json.decode(text, type=tuple[str, ...])
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
