@@ -47,6 +47,24 @@ def test_a_good_configuration_is_summed_up(here: Path) -> None:
     assert "\x1b" not in result.stdout
 
 
+def test_target_that_a_budget_covers_and_that_has_no_price_is_told(here: Path) -> None:
+    extra = """
+  b: {targets: [{provider: up, model: nobody-knows}]}
+limits:
+  - {scope: alias, name: a, budget: {usd: 1}}
+"""
+    (here / "tidegate.yaml").write_text(GOOD + extra.lstrip("\n"))
+    assert "nobody knows" not in run("check").stdout
+    (here / "tidegate.yaml").write_text(
+        (GOOD + extra.lstrip("\n")).replace("alias, name: a", "user")
+    )
+    told = run("check")
+    assert told.exit_code == 0
+    assert "b: nobody knows what up/nobody-knows costs" in told.stdout
+    assert "the budget of user covers" in told.stdout
+    assert told.stdout.count("nobody knows") == 1
+
+
 def test_all_mistakes_are_printed_one_a_line_and_the_code_is_2(here: Path) -> None:
     (here / "bad.yaml").write_text(BAD)
     result = run("check", "--config", "bad.yaml")
@@ -161,11 +179,20 @@ def test_help_lists_the_commands_without_loading_them() -> None:
     assert loaded == "[]"
     listed = [line.split()[0] for line in text[text.index("Commands:") + 1 :] if line.strip()]
     assert listed[:5] == ["demo", "init", "check", "serve", "log"]
-    assert listed[5:9] == ["targets", "schema", "simulate", "drill"]
+    assert listed[5:8] == ["explain", "targets", "console"]
+    assert {"budgets", "spend", "schema", "simulate", "drill"} <= set(listed)
 
 
 def test_an_unknown_command_is_a_usage_error() -> None:
     assert run("chekc").exit_code == 2
+
+
+def test_conversations_that_are_kept_whole_are_said(here: Path) -> None:
+    text = "responses: {store: true}\nrecords: {bodies: redacted}\n"
+    (here / "tidegate.yaml").write_text(GOOD + text)
+    assert "a: `responses.store` keeps what is asked" in run("check").stdout
+    (here / "tidegate.yaml").write_text(GOOD + text.replace("redacted", "none"))
+    assert "responses.store" not in run("check").stdout
 
 
 def test_the_shell_completes_commands() -> None:

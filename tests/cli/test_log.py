@@ -16,7 +16,9 @@ from click.testing import CliRunner, Result
 
 from tidegate.cli import main
 from tidegate.cli.log.plain import printable, show_cost, show_ms
-from tidegate.store.records import RecordStore, Row
+from tidegate.control.rows import row_of
+from tidegate.store import rows
+from tidegate.store.records import RecordStore
 from tidegate.telemetry.record import Attempt, Record, encode
 
 HOSTILE = "[bold]x[/bold] \x1b[2J\x9b31m\x07\u202e\x7f\r\x00"
@@ -47,15 +49,8 @@ class Place:
 
     def put(self, *records: Record) -> None:
         self.store.create()
-        rows = [
-            Row(
-                request_id=each.request_id, started_ns=each.started_ns, alias=each.alias,
-                key=each.key, outcome=each.outcome, provider=each.provider, target=each.target,
-                payload=encode(each),
-            )
-            for each in records
-        ]  # fmt: skip
-        self.store.insert(rows, "one.spool1", 1)
+        batch = rows.Batch([row_of(each, encode(each)) for each in records])
+        self.store.insert(batch, rows.Place("here", "one.spool1", 1))
         self.store.close()
 
     def log(self, *arguments: str, columns: int | None = None) -> Result:
@@ -192,9 +187,25 @@ def test_one_request_is_shown_in_full(place: Place) -> None:
 
 
 def test_every_field_of_a_record_has_a_place_on_its_page(place: Place) -> None:
-    place.put(Record("r", 1, "w", "chat", "/", "c"))
+    place.put(
+        Record(
+            "r",
+            1,
+            "w",
+            "chat",
+            "/",
+            "c",
+            tags={"a": "b"},
+            adapted=["trimmed"],
+            dropped=["x"],
+            left_out={"a/b": "no price"},
+            findings={"email": 1},
+            cut=["request"],
+        )
+    )
     shown = place.log("r").stdout
-    for name in set(Record.__struct_fields__) - {"request_id", "attempts", "tokens_per_s"}:
+    apart = {"request_id", "attempts", "tokens_per_s", "expires_ms", "held_input_nanousd"}
+    for name in set(Record.__struct_fields__) - apart:
         if name.endswith("_body"):
             continue
         label = {"ttft_ms": "time to first token"}.get(name) or re.sub(

@@ -18,6 +18,9 @@ from tidegate.errors import UpstreamFailed
 from tidegate.policy.board import PartState, Poster, SharedState, Sources
 from tidegate.policy.breaker import BreakerSettings
 from tidegate.policy.health import HealthSettings, Wards
+from tidegate.policy.slots.lane import LaneSettings
+from tidegate.policy.slots.limit import LimitSettings
+from tidegate.policy.slots.register import Slots
 
 HOSTILE = "[bold]x[/bold] \x1b[2J\x9b31m\x07"
 SETTINGS = HealthSettings(breaker=BreakerSettings(failures=2, cooldown_s=300.0))
@@ -31,6 +34,7 @@ class Place:
         self.config.write_text("spool: {directory: here/spool}\n")
         self.parts: tuple[PartState, ...] = ()
         self.shared: SharedState | None = None
+        self.slots = Slots()
 
     def post(self, worker: str = "gw-0", failing: tuple[str, ...] = ()) -> None:
         async def post() -> None:
@@ -43,7 +47,9 @@ class Place:
                 trial = wards.of(name, SETTINGS).begin(now_s)
                 assert trial is not None
                 trial.failed(UpstreamFailed("It failed."), now_s)
-            sources = Sources(wards, lambda _now_s: self.parts, lambda: self.shared)
+            sources = Sources(
+                wards, lambda _now_s: self.parts, lambda: self.shared, lanes=self.slots.snapshot
+            )
             await Poster(self.config.parent / "here/state", worker, sources).post()
 
         asyncio.run(post())
@@ -94,6 +100,23 @@ def test_accounts_replicas_and_sharing_are_shown_where_there_are_any(place: Plac
     assert "gw-0 shares its breakers with other gateways: down (it does not answer)" in shown
 
 
+def test_turns_are_shown_where_there_are_any(place: Place) -> None:
+    slots = Slots()
+    slots.of("up/fine", LaneSettings(limit=LimitSettings(least=2, most=2))).take("a", "b", 0.0)
+    for name in ("a", "b", "c"):
+        slots.of("down/m", LaneSettings(limit=LimitSettings(least=1, most=1))).take(name, "", 0.0)
+    place.slots = slots
+    place.post(failing=("down/m",))
+    heading, down, fine = place.lines()
+    assert heading[-3:] == ["turns", "waiting", "why"]
+    assert down[9:11] == ["1 of 1", "2"]
+    assert fine[9:11] == ["1 of 2", "0"]
+    lanes = json.loads(place.targets("--json").stdout)["lanes"]
+    assert [(lane["name"], lane["running"], lane["waiting"]) for lane in lanes] == [
+        ("down/m", 1, 2), ("up/fine", 1, 0),
+    ]  # fmt: skip
+
+
 def test_json_has_everything(place: Place) -> None:
     place.post(failing=("down/m",))
     told: dict[str, Any] = json.loads(place.targets("--json").stdout)
@@ -103,6 +126,7 @@ def test_json_has_everything(place: Place) -> None:
     assert 200 < down["retry_in_s"] <= 300
     assert fine["first_token_p95_s"] == pytest.approx(0.182)
     assert told["parts"] == []
+    assert told["lanes"] == []
 
 
 def test_without_a_gateway_it_says_so(place: Place) -> None:
@@ -111,7 +135,9 @@ def test_without_a_gateway_it_says_so(place: Place) -> None:
     assert "tidegate serve" in result.stderr
     result = place.targets("--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == {"gateways": [], "targets": [], "parts": []}
+    assert json.loads(result.stdout) == {
+        "gateways": [], "targets": [], "lanes": [], "parts": [],
+    }  # fmt: skip
 
 
 def test_told_text_cannot_steer_the_terminal(place: Place) -> None:

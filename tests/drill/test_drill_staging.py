@@ -94,7 +94,7 @@ def test_where_it_listens_and_keeps_things_becomes_the_drill_s_own(tmp_path: Pat
     path.write_text(json.dumps(staged(real, ports(real))))
     config = load(path, {})
     assert (config.server.host, config.server.workers, config.server.tls) == ("127.0.0.1", 3, None)
-    assert str(tmp_path) in config.store
+    assert str(tmp_path) in config.store.reveal()
     assert config.spool.directory == tmp_path / "spool"
     assert [key.secret.reveal() for key in config.keys] == [CALLER_KEY]
     assert config.shared is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tidegate.config.alias import Alias, Target
 from tidegate.config.load import load
 from tidegate.config.mistakes import ConfigError, Mistake, shorten
-from tidegate.config.model import Alias, Config, Target
+from tidegate.config.model import Config
+from tidegate.house.money import prices_of
+from tidegate.ledger.prices import Prices
 from tidegate.money import show_usd
 
 _PLAIN_WIDTH = 10_000
@@ -89,16 +93,19 @@ def _print_summary(config: Config, path: Path) -> None:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for heading in ("alias", "targets", "price in / out", "fallback"):
         table.add_column(heading, overflow="fold")
+    prices = prices_of(config)
     for name, alias in config.models.items():
-        table.add_row(*(Text(cell) for cell in (name, *_cells(alias, config))))
+        table.add_row(*(Text(cell) for cell in (name, *_cells(alias, prices))))
     console.print(table)
     console.print(f"Callers: {_callers(config)}", markup=False)
+    for warning in (*_unpriced(config, prices), *_kept_whole(config)):
+        console.print(warning, style="yellow", markup=False)
 
 
-def _cells(alias: Alias, config: Config) -> Iterable[str]:
+def _cells(alias: Alias, prices: Prices) -> Iterable[str]:
     total = sum(target.weight for target in alias.targets)
     yield "\n".join(_share(target, total) for target in alias.targets)
-    yield "\n".join(_price(target, config) for target in alias.targets)
+    yield "\n".join(_price(target, prices) for target in alias.targets)
     yield ", ".join(alias.fallback)
 
 
@@ -107,11 +114,47 @@ def _share(target: Target, total: int) -> str:
     return name if target.weight == total else f"{name} {target.weight / total:.0%}"
 
 
-def _price(target: Target, config: Config) -> str:
-    if target.price is None:
-        own = config.providers[target.provider].kind in ("local", "simulated")
-        return "free" if own else "unknown"
-    return f"{show_usd(target.price.input)} / {show_usd(target.price.output)} per M"
+def _price(target: Target, prices: Prices) -> str:
+    if target.model == "*" and not target.price:
+        return "as the model's"
+    price = prices.of(target.provider, target.model, time.time_ns())
+    if price is None:
+        return "unknown"
+    if price.input_nanousd == price.output_nanousd == 0:
+        return "free"
+    return f"{show_usd(price.input_nanousd)} / {show_usd(price.output_nanousd)} per M"
+
+
+def _unpriced(config: Config, prices: Prices) -> Iterator[str]:
+    """What budgets of the file would refuse, because nobody knows what it costs."""
+    if config.ledger.unpriced == "allow":
+        return
+    paid = [rule for rule in config.rules if rule.limits.budgets]
+    for name, alias in config.models.items():
+        for target in alias.targets:
+            told = {"alias": name, "provider": target.provider}
+            by = [
+                rule
+                for rule in paid
+                if rule.name is None or rule.name == told.get(rule.kind, rule.name)
+            ]
+            if by and target.model != "*" and _price(target, prices) == "unknown":
+                of = by[0].kind if by[0].name is None else f"{by[0].kind} {by[0].name}"
+                yield (
+                    f"{name}: nobody knows what {target.provider}/{target.model} costs: it is not"
+                    f" asked where the budget of {of} covers a request. Say its `price`."
+                )
+
+
+def _kept_whole(config: Config) -> Iterator[str]:
+    """Where conversations are kept whole although records keep less."""
+    less = [name for name, alias in config.models.items() if alias.records.bodies == "redacted"]
+    if config.responses.store and less:
+        yield (
+            f"{', '.join(less)}: `responses.store` keeps what is asked in the Responses format as"
+            " it was, to go on from; `records.bodies: redacted` masks the records only. With"
+            " `bodies: none` neither is kept."
+        )
 
 
 def _callers(config: Config) -> str:

@@ -54,7 +54,7 @@ Row = dict[str, Any]
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 @click.option("-w", "--watch", is_flag=True, help="Go on, second by second, until Ctrl-C.")
 def targets(*, path: Path, as_json: bool, watch: bool) -> None:
-    """Show each target's breaker, failures, load and speed.
+    """Show each target's breaker, failures, load, speed and queue.
 
     With several gateway processes there is a line for each of them. Where breakers rest on what
     another gateway said, the reason says so.
@@ -102,7 +102,7 @@ def _page(boards: list[Board]) -> RenderableType:
         return Text(_NOBODY, "dim")
     told = shown(boards, SystemClock().now_ns())
     several = len(boards) > 1
-    pieces: list[RenderableType] = [_targets(told["targets"], several=several)]
+    pieces: list[RenderableType] = [_targets(told["targets"], told["lanes"], several=several)]
     if told["parts"]:
         pieces += ["", _parts(told["parts"], several=several)]
     sharing = [each for each in told["gateways"] if each["shared"]["state"] != "off"]
@@ -111,9 +111,11 @@ def _page(boards: list[Board]) -> RenderableType:
     return Group(*pieces)
 
 
-def _targets(rows: list[Row], *, several: bool) -> Table:
+def _targets(rows: list[Row], lanes: list[Row], *, several: bool) -> Table:
+    turns = {(lane["name"], lane["worker"]): _turns(lane) for lane in lanes}
     table = _table("target", "state")
-    for heading in ("failures", "retry in", "under way", "calls", "failed", "first p50", "p95"):
+    headings = ("failures", "retry in", "under way", "calls", "failed", "first p50", "p95")
+    for heading in (*headings, *(["turns", "waiting"] if turns else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     _add_texts(table, "why", *(["worker"] if several else []))
     for row in sorted(rows, key=lambda row: (row["name"], row["worker"])):
@@ -127,10 +129,18 @@ def _targets(rows: list[Row], *, several: bool) -> Table:
             show_count(row["failed"]),
             _show_s(row["first_token_p50_s"]),
             _show_s(row["first_token_p95_s"]),
+            *(turns.get((row["name"], row["worker"]), (NOTHING, NOTHING)) if turns else ()),
             Text(printable(row["reason"]) if row["state"] != "closed" else "", "dim"),
             *([Text(row["worker"], "dim")] if several else []),
         )
     return table
+
+
+def _turns(lane: Row) -> tuple[str, str]:
+    """How many run of those that may, and how many wait."""
+    limit = lane["limit"]
+    running = show_count(lane["running"])
+    return running if limit is None else f"{running} of {limit:,}", show_count(lane["waiting"])
 
 
 def _parts(rows: list[Row], *, several: bool) -> Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,8 @@ from tidegate.drill.redis import Redis, is_installed
 from tidegate.drill.scenarios import Need, Scenario
 from tidegate.drill.simulators import OwnSimulator, Simulator
 from tidegate.drill.staging import CALLER_KEY, aliases, servers, shares, staged, victim
-from tidegate.ledger.price import Price, cost
+from tidegate.house.money import prices_of
+from tidegate.ledger.price import cost
 from tidegate.telemetry.record import Record
 from tidegate.types import Usage
 
@@ -158,7 +159,7 @@ class OwnStage:
                 await gateway.until_ready()
                 await _loaded(config.spool.directory)
                 await gateway.stop()
-            site.records = await asyncio.to_thread(records_in, config.store)
+            site.records = await asyncio.to_thread(records_in, config.store.reveal())
         finally:
             gateway.abandon()
 
@@ -218,7 +219,7 @@ class RemoteStage:
         )
         yield site
         if self._config is not None:
-            found = await _settled(self._config.store)
+            found = await _settled(self._config.store.reveal())
             site.records = [record for record in found if record.started_ns >= began_ns]
 
 
@@ -268,31 +269,11 @@ def terms_of(config: Config, struck: str) -> Terms:
 
 
 def _charge(config: Config) -> Charge:
-    prices: dict[str, list[Price | None]] = {}
-    for alias in config.models.values():
-        for target in alias.targets:
-            settings = target.price
-            price = settings and Price(
-                settings.input,
-                settings.output,
-                settings.cached_input,
-                settings.cache_write,
-                settings.reasoning,
-            )
-            prices.setdefault(f"{target.provider}/{target.model}", []).append(price)
+    prices = prices_of(config)
 
     def charge(target: str, usage: Usage) -> Collection[int | None]:
-        asked = prices.get(target) or _by_wildcard(prices, target)
-        return {None if price is None else cost(price, usage) for price in asked}
+        provider, _, model = target.partition("/")
+        price = prices.of(provider, model, SystemClock().now_ns())
+        return {None if price is None else cost(price, usage)}
 
     return charge
-
-
-def _by_wildcard(prices: Mapping[str, list[Price | None]], target: str) -> list[Price | None]:
-    provider, _, _ = target.partition("/")
-    return [
-        price
-        for name, some in prices.items()
-        if "*" in name and name.startswith(f"{provider}/")
-        for price in some
-    ]

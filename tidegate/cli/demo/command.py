@@ -117,7 +117,7 @@ def _show(screen: Screen, server: Server, config: Config, port: int, log: Path) 
         screen.answer(answer.text())
     except answer.failure as error:
         raise _Failed(f"The request failed: {error}", f"The log is in {log}") from error
-    record = find_record(config.store, answer.request_id)
+    record = find_record(config.store.reveal(), answer.request_id)
     if record is None:
         raise _Failed(
             f"The record of {answer.request_id} did not reach the store.", f"The log is in {log}"
@@ -131,17 +131,18 @@ def _show(screen: Screen, server: Server, config: Config, port: int, log: Path) 
 def _next_steps(path: Path, log: Path, port: int, request_id: str) -> list[tuple[str, str]]:
     """What to try next: a title, and lines to copy."""
     url = f"http://{_HOST}:{port}/v1"
-    tidegate_log = f"{_how_to_call()} log --config {shlex.quote(str(path))}"
+    call, config = _how_to_call(), f"--config {shlex.quote(str(path))}"
     return [
         ("Ask with curl", _CURL.format(url=url, alias=ALIAS)),
         (
             "Ask from Python, or with any OpenAI SDK: only base_url changes",
             _PYTHON.format(url=url, alias=ALIAS),
         ),
-        ("Watch the requests", f"{tidegate_log} --follow"),
+        ("Look at everything in a browser", f"{call} console {config}"),
+        ("Watch the requests", f"{call} log {config} --follow"),
         (
-            "See all that is known of this one, prompt and answer too",
-            f"{tidegate_log} {request_id}",
+            "See all that is known of this one, prompt and answer too, and why it went as it did",
+            f"{call} log {config} {request_id}\n{call} explain {config} {request_id}",
         ),
         ("Change something: it is read again when you save", str(path)),
         ("The log", str(log)),

@@ -11,21 +11,16 @@ from datetime import date
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate.cli.log.page import json_line, print_record
+from tidegate.cli.log.place import open_store, store_url
 from tidegate.cli.log.table import UNBOUNDED, Rows
 from tidegate.clock import SystemClock
-from tidegate.config.load import load
-from tidegate.config.mistakes import ConfigError
-from tidegate.config.model import Config
-from tidegate.config.source import read
-from tidegate.config.surroundings import Surroundings
 from tidegate.config.units import parse_duration
-from tidegate.store.records import Filter, Found, RecordStore, database_file
+from tidegate.store.records import Filter, Found, RecordStore
 from tidegate.telemetry.record import Record, decode
 
 _POLL_S = 0.25
@@ -46,10 +41,6 @@ class _Ago(click.ParamType[float]):
             return parse_duration(value)
         except PydanticCustomError as error:
             self.fail(f"{value!r} {error.message()}; try 15m, 1h or 2d.", param, ctx)
-
-
-class _NoStore(click.ClickException):
-    exit_code = 2
 
 
 @click.command
@@ -104,7 +95,7 @@ def log(
         )
     since_ns = None if ago_s is None else SystemClock().now_ns() - int(ago_s * 1e9)
     wanted = Filter(alias, key, outcome, target, errors, since_ns)
-    with closing(_open(_store_url(path))) as store:
+    with closing(open_store(store_url(path))) as store:
         try:
             if request_id is not None:
                 _show_one(store, request_id, as_json=as_json)
@@ -112,32 +103,6 @@ def log(
                 _show_many(store, wanted, number, follow=follow, as_json=as_json)
         except SQLAlchemyError as error:
             raise click.ClickException(f"The store cannot be read: {error}") from error
-
-
-def _store_url(path: Path) -> str:
-    try:
-        return load(path).store
-    except ConfigError as error:
-        # Only `store` matters here: that this shell lacks a secret of the gateway's does not.
-        if any(not each.path or each.path == "store" for each in error.mistakes):
-            raise
-        document = read(path.read_text(), str(path)).value
-        try:
-            named = {"store": document["store"]} if "store" in document else {}
-            around = Surroundings(path.absolute().parent, os.environ)
-            return Config.model_validate(named, context=around).store
-        except ValidationError:
-            raise error from None
-
-
-def _open(url: str) -> RecordStore:
-    store = RecordStore(url)
-    if not store.exists():
-        raise _NoStore(
-            f"There is no store at {database_file(url)} yet. Start the gateway with "
-            "`tidegate serve`, which makes it, and send a request."
-        )
-    return store
 
 
 def _show_one(store: RecordStore, request_id: str, *, as_json: bool) -> None:

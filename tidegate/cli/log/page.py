@@ -25,14 +25,19 @@ from tidegate.telemetry.record import Attempt, Record
 
 _BODY_CHARACTERS = 16_384
 _LABEL = 22
-_SHOWN_APART = {"request_id", "attempts", "request_body", "response_body"}
+_SHOWN_APART = {"request_id", "attempts", "request_body", "response_body"} | {
+    "expires_ms", "held_input_nanousd"  # which matter only while it runs
+}  # fmt: skip
 _SECTIONS = (
     ("outcome", "status", "error", "error_code", "finish_reason"),
-    ("started_ns", "key", "team", "path", "wire", "stream", "alias", "parameters"),
-    ("target", "provider", "model", "reason"),
-    ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
-     "reasoning_tokens", "cost_nanousd", "price"),
-    ("ttft_ms", "duration_ms", "gateway_ms", "tokens_per_s", "max_gap_ms", "chunks"),
+    ("started_ns", "key", "user", "team", "organisation", "environment", "feature",
+     "conversation", "tags", "path", "wire", "stream", "alias", "downgraded", "parameters"),
+    ("target", "provider", "model", "reason", "left_out"),
+    ("input_tokens", "cached_input_tokens", "cache_write_tokens", "audio_input_tokens",
+     "output_tokens", "reasoning_tokens", "audio_output_tokens", "cost_nanousd", "price",
+     "held_nanousd", "limit"),
+    ("ttft_ms", "duration_ms", "gateway_ms", "body_ms", "admit_ms", "queue_ms",
+     "tokens_per_s", "max_gap_ms", "chunks"),
 )  # fmt: skip
 """Fields that belong together; those of a record that are not named here follow at the end."""
 
@@ -60,7 +65,7 @@ def print_record(console: Console, record: Record) -> None:
             value = getattr(record, name, None)
             if value is None:
                 unknown.append(_label(name))
-            else:
+            elif value not in ([], {}):
                 look = style(record) if name in {"outcome", "error"} else ""
                 grid.add_row(f"  {_label(name)}", Text(_shown(name, value), look))
         if grid.row_count:
