@@ -16,10 +16,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench.contenders import BY_NAME_ONLY, Contender, contenders
+from bench.everything import NAMES as EVERYTHING
+from bench.everything import everything
 from bench.goals import SUBJECT
 from bench.install import CHECKOUT, Unavailable, home
 from bench.latency import latency
 from bench.machine import machine
+from bench.observed import observed
 from bench.openloop import openloop
 from bench.outage import outage
 from bench.process import DidNotStart
@@ -40,9 +43,13 @@ SCENARIOS: dict[str, Callable[[Options], list[dict[str, Any]]]] = {
     "soak": soak,
     "outage": outage,
     "translate": translate,
+    "everything": everything,
+    "observed": observed,
 }
-IN_ALL = ("throughput", "latency", "streams", "openloop", "startup", "outage", "translate")
-OWN = frozenset({"soak", "outage", "translate"})
+IN_ALL = (
+    "throughput", "latency", "streams", "openloop", "startup", "outage", "translate", "everything",
+)  # fmt: skip
+OWN = frozenset({"soak", "outage", "translate", "observed"})
 """Scenarios that peers take no part in, unless they are named."""
 PLAIN_WIDTH = 140  # for a pipe or a file, which tell no width
 RESULTS = CHECKOUT / "bench" / "results" / "latest.json"
@@ -104,7 +111,7 @@ def main(
         names = [*IN_ALL]
     if soak_minutes is not None and "soak" not in names:
         names.append("soak")
-    everybody, versions = _prepared(only or (SUBJECT if OWN.issuperset(names) else None), say, warn)
+    everybody, versions = _prepared(only or _usual(names), say, warn)
     options = Options(
         rounds=rounds,
         quick=quick,
@@ -135,6 +142,13 @@ def main(
     console.print(f"figures: {json_file}", highlight=False)
     if not any(report["scenarios"].values()):
         sys.exit(1)
+
+
+def _usual(names: list[str]) -> str | None:
+    """Who takes part in these scenarios if nobody says who; None is everybody."""
+    if names == ["everything"]:
+        return ",".join(EVERYTHING)
+    return SUBJECT if OWN.issuperset(names) else None
 
 
 def _prepared(

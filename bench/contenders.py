@@ -29,13 +29,26 @@ from bench.target import ALIAS, UPSTREAM_MODEL
 SMG = "1.13.0"
 LITELLM = "1.106.2"
 PORTKEY = "1.15.2"
-BY_NAME_ONLY = frozenset({WHOLE, "nginx-plain"})
-"""Who takes part only where it is named: all of Tidegate on one core, nginx as it comes."""
+FLOOR = "floor"
+BY_NAME_ONLY = frozenset({WHOLE, "nginx-plain", FLOOR})
+"""Who takes part only where it is named: all of Tidegate on one core, nginx as it comes, a relay
+that looks at nothing."""
 PORTKEY_OVERRIDES = {"@hono/node-server": "1.13.5", "hono": "4.9.7"}
 """The server it was released with: with newer ones every stream is a 500."""
 KEY = "sk-bench-0123456789abcdef"
 
 Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A process that a contender needs, which is not measured: it has the core of the load."""
+
+    name: str
+    argv: list[str]
+    port: int
+    stays: bool = True
+    """Whether it is there for as long as the contender, or for its first answer only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,7 @@ class Plan:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     start_timeout_s: float = 30.0
     warm_up_s: float = 1.0
+    beside: Sequence[Beside] = ()
 
 
 class Contender(Protocol):
@@ -93,6 +107,20 @@ class Nginx(_Plain):
         )
         argv = [tool("nginx"), "-c", str(configuration), "-e", "stderr"]
         return Plan(argv, UPSTREAM_MODEL)
+
+
+class Floor(_Plain):
+    """A relay on the loop that Tidegate runs on: what the loop and the kernel alone cost."""
+
+    name = FLOOR
+
+    def prepare(self) -> str:
+        return f"uvloop {version('uvloop')}"
+
+    def plan(self, directory: Path, port: int, upstream: int, *, streaming: bool) -> Plan:
+        del directory, streaming
+        argv = [own_python(), "-m", "bench.floor", str(port), str(upstream)]
+        return Plan(argv, UPSTREAM_MODEL, env=python_environment())
 
 
 class Tidegate:
@@ -165,7 +193,12 @@ def upstream_provider(kind: str, port: int) -> Tree:
 
 def written(port: int, providers: Tree, models: Tree, keys: Sequence[Tree] = ()) -> str:
     """A configuration with metadata records, and defaults for what is not said."""
-    tree = {
+    return json.dumps(tree(port, providers, models, keys), indent=2)  # JSON is YAML too
+
+
+def tree(port: int, providers: Tree, models: Tree, keys: Sequence[Tree] = ()) -> Tree:
+    """The same before it is written."""
+    return {
         "server": {"host": "127.0.0.1", "port": port},
         "control": {"host": "127.0.0.1", "port": free_port()},
         "spool": {"directory": "spool"},
@@ -176,7 +209,6 @@ def written(port: int, providers: Tree, models: Tree, keys: Sequence[Tree] = ())
         "providers": providers,
         "models": models,
     }
-    return json.dumps(tree, indent=2)  # every JSON document is a YAML document
 
 
 class Smg(_Plain):
@@ -260,6 +292,7 @@ def contenders() -> dict[str, Contender]:
     everybody: list[Contender] = [
         Nginx("nginx", kept=True),
         Nginx("nginx-plain", kept=False),
+        Floor(),
         Tidegate(SUBJECT),
         Tidegate("tidegate-key", with_key=True),
         Tidegate(WHOLE, whole=True),

@@ -9,6 +9,9 @@ from typing import Any
 
 SUBJECT = "tidegate"
 WHOLE = "tidegate-serve"
+ON = "tidegate-on"
+OBSERVED = "tidegate-observed"
+ON_SHARED = "tidegate-on-redis"
 CONNECTIONS = 32
 FIRST_TOKEN_MS = 1000
 """The first-token timeout of the outage's targets."""
@@ -43,6 +46,8 @@ def goals(scenarios: dict[str, list[Row]]) -> list[Goal]:
         *_startup(scenarios.get("startup", [])),
         *_outage(scenarios.get("outage", [])),
         *_translate(scenarios.get("translate", [])),
+        *_everything(scenarios.get("everything", [])),
+        *_observed(scenarios.get("observed", [])),
     ]
 
 
@@ -117,6 +122,34 @@ def _translate(rows: list[Row]) -> Iterator[Goal]:
             if row["where"] == "gateway":
                 said = f"translation through a gateway, added CPU {words}"
                 yield Goal(said, row[f"added_{figure}"], wanted, " µs")
+
+
+def _everything(rows: list[Row]) -> Iterator[Goal]:
+    """With limits, held money, bodies and metrics; one caller waits for Redis besides."""
+    for row in rows:
+        if "placement" in row:
+            if row["name"] in (ON, ON_SHARED):
+                figure = f"everything on: added latency, {row['name']}, {row['placement']}, median"
+                wanted = 0.35 + row.get("redis_ms", 0.0)
+                yield Goal(figure, row["added_ms"]["estimate"], wanted, " ms")
+            continue
+        for name, other, wanted, words in (
+            (ON, "smg", 1.0, "of smg's with nothing on"),
+            (ON, SUBJECT, 0.6, "of our own with everything off"),
+            (ON_SHARED, ON, 0.5, "with Redis, of that without"),
+        ):
+            if row["name"] == name and other in row["ratio_to"]:
+                figure = f"everything on: throughput {words}, {row['connections']} connections"
+                yield Goal(figure, row["ratio_to"][other]["median"], wanted, " x", at_least=True)
+
+
+def _observed(rows: list[Row]) -> Iterator[Goal]:
+    """With masked bodies of every request."""
+    for row in rows:
+        if row["name"] == OBSERVED and SUBJECT in row["ratio_to"]:
+            figure = f"masked bodies: throughput of without, {row['connections']} connections"
+            measured = row["ratio_to"][SUBJECT]["median"]
+            yield Goal(figure, measured, 0.85, " x", at_least=True)
 
 
 def _or_infinite(measured: float) -> float:

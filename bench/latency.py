@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
 from bench.machine import listening
 from bench.process import cores, pinned
-from bench.stage import Options, fixed_mock, stage
+from bench.stage import Options, Stage, fixed_mock, stage
 from bench.stats import pair_order, paired_difference, percentiles
 from bench.target import Target
 
@@ -66,16 +67,26 @@ def complete(data: bytes) -> bool:
 
 def latency(options: Options) -> list[dict[str, Any]]:
     """One row for each gateway: the paired difference to direct, its interval, and percentiles."""
-    rows: list[dict[str, Any]] = []
     with fixed_mock(options) as mock, stage(options, mock) as everybody:
-        for name in everybody.gateways:
-            for placement, core in (("apart", cores()[0]), ("one core", cores()[1])):
-                options.say(f"one caller, {name}, {placement}")
-                with everybody.alone(name) as target, pinned(cores()[1]):
-                    target.server.move(core)
-                    seen = _measured(target, mock, quick=options.quick)
-                    rows.append({"name": name, "placement": placement, **seen})
+        return one_caller(options, everybody, list(everybody.gateways))
+
+
+def one_caller(options: Options, everybody: Stage, names: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each of `names` and each placement; they end up on the core of the load."""
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        for placement, core in placements():
+            options.say(f"one caller, {name}, {placement}")
+            with everybody.alone(name) as target, pinned(cores()[1]):
+                target.server.move(core)
+                seen = _measured(target, everybody.direct, quick=options.quick)
+                rows.append({"name": name, "placement": placement, **seen})
     return rows
+
+
+def placements() -> tuple[tuple[str, int], ...]:
+    """Where the gateway runs while it has one caller, who is always on the core of the load."""
+    return ("apart", cores()[0]), ("one core", cores()[1])
 
 
 def _measured(target: Target, mock: Target, *, quick: bool) -> dict[str, Any]:
@@ -89,7 +100,7 @@ def _measured(target: Target, mock: Target, *, quick: bool) -> dict[str, Any]:
             through.ask()
             if time.perf_counter() > deadline - (QUICK_BUDGET_S if quick else BUDGET_S) / 2:
                 break
-        with listening([target.server, mock.server]) as noise:
+        with listening([target.server, *target.beside, mock.server]) as noise:
             for direct_first in order:
                 if direct_first:
                     direct_s.append(direct.ask())

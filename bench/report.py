@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console, Group
 from rich.table import Table
 
-from bench.goals import goals
+from bench.goals import CONNECTIONS, ON, SUBJECT, goals
 from bench.machine import LOUD_SHARE
 
 Row = dict[str, Any]
@@ -35,6 +35,7 @@ def show(report: Row, console: Console) -> None:
         ("soak", _soak),
         ("outage", _outage),
         ("translate", _translate),
+        ("everything", _everything),
     ):
         if scenarios.get(name):
             console.print(table(scenarios[name]))
@@ -92,6 +93,34 @@ def _throughput(rows: list[Row]) -> Table:
             f"{row['noise']:.0%}",
         )
     return table
+
+
+def _everything(rows: list[Row]) -> Group:
+    table = _table(
+        f"Everything on: key, eight scopes limited, money held, bodies kept; {CONNECTIONS} callers",
+        "gateway",
+        "of smg|of off|of on|req/s|req/CPU s|spread|p50 ms|p99 ms|CPU µs/req|CPU|errors|others",
+    )
+    for row in rows:
+        if "placement" not in row:
+            table.add_row(
+                row["name"],
+                *(_ratio(row, other) for other in ("smg", SUBJECT, ON)),
+                f"{row['per_s']['median']:,.0f}",
+                f"{row['per_s_of_cpu']:,.0f}",
+                f"{row['spread']:.0%}",
+                f"{row['p50_ms']['median']:.2f}",
+                f"{row['p99_ms']['median']:.2f}",
+                f"{row['cpu_us_per_request']['median']:.0f}",
+                f"{row['cpu_share']['median']:.0%}",
+                str(row["errors"]),
+                f"{row['noise']:.0%}",
+            )
+    callers = [row for row in rows if "placement" in row]
+    trips = {row["placement"]: row["redis_ms"] for row in callers if "redis_ms" in row}
+    told = ", ".join(f"{place} {trip_ms:.3f} ms" for place, trip_ms in trips.items())
+    words = [f"a round trip to Redis: {told}"] if told else []
+    return Group(table, _latency(callers), *words)
 
 
 def _ratio(row: Row, other: str) -> str:

@@ -104,7 +104,7 @@ def _serving(name: str, argv: list[str], directory: Path, port: int) -> Generato
 
 
 def mock_server(argv: list[str], directory: Path, port: int) -> Server:
-    """A process on the mocks' core, listening; DidNotStart when it does not."""
+    """A process on the core of the mocks and the load, listening; DidNotStart when it does not."""
     server = Server(argv, core=cores()[1], directory=directory, env=python_environment())
     try:
         server.wait_port(port, 30)
@@ -122,14 +122,22 @@ def started(
     directory = fresh(options.directory / contender.name)
     port = free_port()
     plan = contender.plan(directory, port, mock.port, streaming=streaming)
-    server = Server(plan.argv, core=cores()[0], directory=directory, env=plan.env)
-    try:
+    with ExitStack() as running:
+        first_only = ExitStack()
+        running.callback(first_only.close)
+        beside: list[Server] = []
+        for each in plan.beside:
+            server = mock_server(each.argv, directory / each.name, each.port)
+            if each.stays:
+                beside.append(server)
+            (running if each.stays else first_only).callback(server.stop)
+        server = Server(plan.argv, core=cores()[0], directory=directory, env=plan.env)
+        running.callback(server.stop)
         target = Target(contender.name, port, plan.model, server, directory, plan.headers)
         server.wait_port(port, plan.start_timeout_s)
         answered_s = wait_answer(target, CHECK_TIMEOUT_S)
-        yield replace(target, answered_s=answered_s, warm_up_s=plan.warm_up_s)
-    finally:
-        server.stop()
+        first_only.close()
+        yield replace(target, answered_s=answered_s, warm_up_s=plan.warm_up_s, beside=beside)
 
 
 @contextmanager

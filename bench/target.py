@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     answered_s: float = 0.0
     warm_up_s: float = 1.0
+    beside: Sequence[Server] = ()
+    """What it needs and is not measured: no noise, but not its own work either."""
 
     @property
     def url(self) -> str:

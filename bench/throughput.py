@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bench import wrk
@@ -19,20 +20,27 @@ QUICK_RUN_S, QUICK_DIRECT_S = 4, 1
 
 def throughput(options: Options) -> list[dict[str, Any]]:
     """One row for each contender and concurrency: medians of the rounds and their spread."""
-    runs: dict[tuple[str, int], list[dict[str, Any]]] = {}
     concurrencies = (HEADLINE_CONNECTIONS,) if options.quick else CONNECTIONS
     with fixed_mock(options) as mock, stage(options, mock) as everybody:
-        for name in everybody.gateways:
-            options.say(f"warming up {name}")
-            with everybody.alone(name) as target:
-                wrk.run(target, connections=16, seconds=target.warm_up_s, core=cores()[1])
-        for number in range(options.rounds):
-            for connections in concurrencies:
-                for name in rotated(list(everybody.gateways), number):
-                    options.say(f"round {number + 1}, {connections} connections, {name}")
-                    direct, through = _pair(everybody, name, connections, quick=options.quick)
-                    runs.setdefault(("direct", connections), []).append(direct)
-                    runs.setdefault((name, connections), []).append(through)
+        return closed_loop(options, everybody, concurrencies)
+
+
+def closed_loop(
+    options: Options, everybody: Stage, concurrencies: Sequence[int]
+) -> list[dict[str, Any]]:
+    """The rounds, each with everybody in turn, and a row for each contender and concurrency."""
+    runs: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for name in everybody.gateways:
+        options.say(f"warming up {name}")
+        with everybody.alone(name) as target:
+            wrk.run(target, connections=16, seconds=target.warm_up_s, core=cores()[1])
+    for number in range(options.rounds):
+        for connections in concurrencies:
+            for name in rotated(list(everybody.gateways), number):
+                options.say(f"round {number + 1}, {connections} connections, {name}")
+                direct, through = _pair(everybody, name, connections, quick=options.quick)
+                runs.setdefault(("direct", connections), []).append(direct)
+                runs.setdefault((name, connections), []).append(through)
     return [_row(name, connections, rounds, runs) for (name, connections), rounds in runs.items()]
 
 
@@ -48,7 +56,7 @@ def _pair(
 
 def _run(target: Target, mock: Target, connections: int, seconds: float) -> dict[str, Any]:
     server = target.server
-    servers = [server] if server is mock.server else [server, mock.server]
+    servers = [server] if server is mock.server else [server, *target.beside, mock.server]
     before_s = server.cpu_s()
     with listening(servers) as noise:
         load = wrk.run(target, connections=connections, seconds=seconds, core=cores()[1])

@@ -101,3 +101,19 @@ def test_translation_goals_are_those_of_the_costliest_pair() -> None:
         ("translation, a request, messages for gemini", 40.5),
         ("translation through a gateway, added CPU a request", 41.0),
     ]
+
+
+def test_everything_on_is_held_to_smg_to_everything_off_and_to_a_latency() -> None:
+    def caller(name: str, added_ms: float, **more: float) -> dict[str, Any]:
+        return {"name": name, "placement": "apart", "added_ms": {"estimate": added_ms}} | more
+
+    rows = [
+        _throughput("tidegate", 32, smg=1.8),
+        _throughput("tidegate-on", 32, smg=1.1, tidegate=0.59),
+        _throughput("tidegate-on-redis", 32, **{"smg": 0.5, "tidegate-on": 0.5}),
+        caller("tidegate", 9.0),
+        caller("tidegate-on", 0.36),
+        caller("tidegate-on-redis", 0.36, redis_ms=0.03),
+    ]
+    reached = [(goal.measured, goal.met) for goal in goals({"everything": rows})]
+    assert reached == [(1.1, True), (0.59, False), (0.5, True), (0.36, False), (0.36, True)]
