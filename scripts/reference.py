@@ -1,6 +1,6 @@
-"""Write the reference pages that are made from the code: settings and errors.
+"""Write the reference pages that are made from the code: settings, errors, metrics, exports.
 
-python scripts/reference.py            writes docs/reference/{configuration,errors}.md
+python scripts/reference.py            writes the pages
 python scripts/reference.py --check    exits with 1 if a page on disk is not what it would write
 """
 
@@ -16,6 +16,11 @@ from typing import Any
 
 from tidegate import errors
 from tidegate.config.schema import json_schema
+from tidegate.control.measures.records import COMBINATIONS, VALUES
+from tidegate.control.measures.text import Meaning
+from tidegate.control.metrics import documented
+from tidegate.control.sinks.columns import documented as documented_columns
+from tidegate.telemetry.attributes import TABLE
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE = "<!-- Made by scripts/reference.py from the code; edit that. -->\n"
@@ -43,6 +48,102 @@ YAML is read as version 1.2 has it: only `true` and `false` are booleans. Anchor
 merge keys (`<<`) do not.
 """
 
+_EXPORTS_INTRODUCTION = """\
+# Columns of exports
+
+What [ClickHouse and Parquet](../how-to/export-records.md) have of a request: a column for each
+field of [the record](record.md), which says what it means, and two more.
+
+- `place` is the order in which the store took the records. Should there be two rows of one request,
+  the one with the greater `place` counts.
+- `started` is when the request began, in UTC: whole seconds in ClickHouse, microseconds in Parquet.
+  `started_ns` has it exactly. Files and partitions go by it.
+
+Numbers that are not known are NULL, zero is a number that was reported. Texts that are not known
+are empty in ClickHouse and NULL in Parquet. Money is whole nano-dollars: `cost_nanousd / 1e9` is
+dollars. What is a map or a list of more than texts, such as `tags`, `parameters` and `attempts`, is
+JSON. A number that 64 bits cannot hold is shown as the greatest that they can. Prompts and answers
+(`request_body`, `response_body`) are there with `bodies: true` alone.
+
+| column | ClickHouse | Parquet |
+| --- | --- | --- |"""
+
+_METRICS_INTRODUCTION = """\
+# Metrics
+
+`GET /metrics` of the control process, at port 8081 unless `control.port` is another, in Prometheus'
+text format: one page for all gateway processes of the machine. No request is slowed down by it.
+What is told of requests is counted from their [records](record.md) as these are loaded, a fraction
+of a second after the request's end; what is told of processes is read from their status boards,
+which are written once a second.
+
+## What to know before you trust a number
+
+- Each record is counted once, when the store has taken it, whatever dies in between. Counters begin
+  at zero when the control process does, as Prometheus expects; the store has the whole history.
+- Records that waited, because the control process was not there or the store was not, are counted
+  when they are loaded: then a rate jumps. `tidegate_loader_lag_seconds` says when to expect that.
+- Labels are bounded. Of each one the first {values} values are shown, of each counter
+  {combinations} combinations and of each histogram {shapes}; later ones are `other` and counted in
+  `tidegate_label_overflows_total` and `tidegate_series_overflows_total`. An alias that a caller
+  made up is `other` from the start and takes nobody's place. No label has users, keys or
+  conversations: `tidegate spend` and `tidegate log` tell of these.
+- `gen_ai_*` are those of the OpenTelemetry conventions for generative AI (version 1.36, with
+  `gen_ai.provider.name`), in Prometheus' spelling and with their boundaries.
+  `gen_ai_provider_name` is the provider's name in the configuration, `gen_ai_request_model` the
+  model that was asked of it, `gen_ai_response_model` the one that it named; `error_type` is empty
+  for requests that went well, an [error code](errors.md) otherwise.
+- A process that has just been started, or has ended, has no samples under its `worker`.
+
+## Of requests, from their records
+
+| metric | kind | labels | unit | meaning |
+| --- | --- | --- | --- | --- |
+{records}
+
+## Of processes, from their boards
+
+| metric | kind | labels | unit | meaning |
+| --- | --- | --- | --- | --- |
+{boards}
+
+## Of the loading of records
+
+| metric | kind | labels | unit | meaning |
+| --- | --- | --- | --- | --- |
+{loading}
+
+## Of what alerting has seen last
+
+| metric | kind | labels | unit | meaning |
+| --- | --- | --- | --- | --- |
+{watch}
+
+## Some questions
+
+```promql
+# Requests a second, by alias.
+sum by (alias) (rate(tidegate_requests_total[5m]))
+
+# The share of requests that fail.
+sum(rate(tidegate_requests_ended_total{{class=~"failed|lost"}}[5m]))
+  / sum(rate(tidegate_requests_ended_total[5m]))
+
+# Time to first token: 99 % take at most this.
+histogram_quantile(0.99,
+  sum by (le) (rate(gen_ai_server_time_to_first_token_seconds_bucket[5m])))
+
+# What the gateway adds before a provider is asked: 99 % wait at most this.
+histogram_quantile(0.99, sum by (le) (rate(tidegate_gateway_overhead_seconds_bucket[5m])))
+
+# Dollars an hour, by team.
+sum by (team) (rate(tidegate_cost_usd_total[1h])) * 3600
+
+# Targets that rest.
+max by (target) (tidegate_breaker_state) == 2
+```
+"""
+
 _ERRORS_INTRODUCTION = """\
 # Errors
 
@@ -57,6 +158,46 @@ What a caller gets when a request fails, in OpenAI's form:
 *Same target* says whether trying the same target again may help, *elsewhere* whether another
 target may; the gateway acts on both by itself.
 """
+
+
+_TRACES_INTRODUCTION = """\
+# Traces
+
+What a request's trace holds where it is [sent](../how-to/trace-requests.md). Names are those of
+OpenTelemetry's conventions where these have one (HTTP, server, error, generative AI); facts of this
+gateway are under `tidegate.`. What is not known is not there. Texts are cut after 1,024 characters.
+
+| span | kind | from, until |
+| --- | --- | --- |
+| `WIRE ALIAS`, such as `chat fast` | server | the whole request; its parent is the caller's span if a `traceparent` came with it |
+| `admit` | internal | from the request's start until a provider was first asked |
+| `queue` | internal | a wait for a turn at a target |
+| `OPERATION MODEL`, such as `chat gpt-5-mini` | client | each attempt: until its failure, or until the answer's end |
+
+The request's span has the event `target passed over` for each target that was not asked, because it
+rests, is full, or a limit keeps from it; the answering attempt's span has `commit`, and of a stream
+`first_token`. A span's status is an error if it failed on our side or behind us; a caller's mistake,
+a limit and a caller who left are none.
+
+Ids are made from the request's id, so that a trace that is sent twice is the same trace: the span of
+attempt *n* has the same id wherever it is computed.
+
+## On the request's span
+
+| attribute | meaning |
+| --- | --- |
+{request}
+| `tidegate.tag.NAME` | each of its tags |
+
+## On the span of each attempt
+
+Tokens stand here only, on the attempt that used them: adding up is safe.
+
+| attribute | meaning |
+| --- | --- |
+{attempt}
+| `gen_ai.input.messages`, `gen_ai.output.messages` | prompt and answer as the conventions have them, with `traces.content`, of requests whose records keep them; the newest 32 KiB of each, images and files only by their kind |
+"""  # noqa: E501 - tables
 
 
 def configuration() -> str:
@@ -165,12 +306,44 @@ def _entry(error: type[errors.TidegateError]) -> str:
     )
 
 
+def measures() -> str:
+    """The page of metrics."""
+    return f"{MADE}\n" + _METRICS_INTRODUCTION.format(
+        values=VALUES,
+        combinations=f"{COMBINATIONS:,}",
+        shapes=COMBINATIONS // 5,
+        **{source: "\n".join(map(_measure, found)) for source, found in documented().items()},
+    )
+
+
+def _measure(meaning: Meaning) -> str:
+    labels = ", ".join(f"`{label}`" for label in meaning.labels)
+    said = _cell(meaning.said)
+    return f"| `{meaning.name}` | {meaning.kind} | {labels} | {meaning.unit} | {said} |"
+
+
+def traces() -> str:
+    """The page of what spans say."""
+    tables = {
+        span: "\n".join(f"| `{row.name}` | {_cell(row.says)} |" for row in TABLE if row.on == span)
+        for span in ("request", "attempt")
+    }
+    return f"{MADE}\n" + _TRACES_INTRODUCTION.format(**tables)
+
+
 def _yes(claim: bool) -> str:
     return "yes" if claim else "no"
 
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def exports() -> str:
+    """The page of the columns that exports have."""
+    lines = [f"{MADE}\n{_EXPORTS_INTRODUCTION}"]
+    lines += [f"| `{row[0]}` | `{row[1]}` | `{row[2]}` |" for row in documented_columns()]
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str]) -> int:
@@ -180,7 +353,14 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--pages", type=Path, default=PAGES, help="their directory")
     given = options.parse_args(arguments)
     stale = 0
-    for name, text in (("configuration.md", configuration()), ("errors.md", catalogue())):
+    pages = {
+        "configuration.md": configuration(),
+        "errors.md": catalogue(),
+        "metrics.md": measures(),
+        "traces.md": traces(),
+        "exports.md": exports(),
+    }
+    for name, text in pages.items():
         page = given.pages / name
         if page.is_file() and page.read_text(encoding="utf-8") == text:
             continue
