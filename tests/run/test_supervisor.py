@@ -157,9 +157,9 @@ def test_settings_that_need_a_restart_are_named(supervise: Supervise, tmp_path: 
     changed = PLAIN.replace("kind: simulated", "kind: simulated, seed: 7").replace(
         "port: 0, drain", "port: 0, workers: 2, drain"
     )
-    (tmp_path / "tidegate.yaml").write_text(changed)
+    (tmp_path / "tidegate.yaml").write_text(f"{changed}\nledger: {{lost: zero}}\n")
     line = running.until(message="the configuration is reloaded")
-    assert line["only_after_restart"] == ["server.workers", "providers.sim"]
+    assert line["only_after_restart"] == ["server.workers", "ledger.lost", "providers.sim"]
 
 
 def test_a_bad_configuration_changes_nothing(supervise: Supervise, tmp_path: Path) -> None:
