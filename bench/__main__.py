@@ -27,6 +27,7 @@ from bench.openloop import openloop
 from bench.outage import outage
 from bench.process import DidNotStart
 from bench.report import show
+from bench.sinks import sinks
 from bench.soak import soak
 from bench.stage import Options, fresh
 from bench.startup import startup
@@ -45,11 +46,12 @@ SCENARIOS: dict[str, Callable[[Options], list[dict[str, Any]]]] = {
     "translate": translate,
     "everything": everything,
     "observed": observed,
+    "sinks": sinks,
 }
 IN_ALL = (
     "throughput", "latency", "streams", "openloop", "startup", "outage", "translate", "everything",
 )  # fmt: skip
-OWN = frozenset({"soak", "outage", "translate", "observed"})
+OWN = frozenset({"soak", "outage", "translate", "observed", "sinks"})
 """Scenarios that peers take no part in, unless they are named."""
 PLAIN_WIDTH = 140  # for a pipe or a file, which tell no width
 RESULTS = CHECKOUT / "bench" / "results" / "latest.json"

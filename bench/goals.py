@@ -12,6 +12,7 @@ WHOLE = "tidegate-serve"
 ON = "tidegate-on"
 OBSERVED = "tidegate-observed"
 ON_SHARED = "tidegate-on-redis"
+ALIVE, DEAD = "tidegate-sink", "tidegate-dead-sink"
 CONNECTIONS = 32
 FIRST_TOKEN_MS = 1000
 """The first-token timeout of the outage's targets."""
@@ -48,6 +49,7 @@ def goals(scenarios: dict[str, list[Row]]) -> list[Goal]:
         *_translate(scenarios.get("translate", [])),
         *_everything(scenarios.get("everything", [])),
         *_observed(scenarios.get("observed", [])),
+        *_sinks(scenarios.get("sinks", [])),
     ]
 
 
@@ -150,6 +152,18 @@ def _observed(rows: list[Row]) -> Iterator[Goal]:
             figure = f"masked bodies: throughput of without, {row['connections']} connections"
             measured = row["ratio_to"][SUBJECT]["median"]
             yield Goal(figure, measured, 0.85, " x", at_least=True)
+
+
+def _sinks(rows: list[Row]) -> Iterator[Goal]:
+    """While a sink is dead, and while it is told what it has missed."""
+    for row in rows:
+        yield Goal(f"sinks: records lost, {row['name']}", row["lost"], 0)
+        yield Goal(f"sinks: requests that failed, {row['name']}", row["errors"], 0)
+        if row["name"] == DEAD:
+            for figure, wanted in (("p50_ms", 1.05), ("p99_ms", 1.25)):
+                said = f"sinks: {figure.removesuffix('_ms')} of that with a live one, {DEAD}"
+                yield Goal(said, row["of_alive"][figure]["median"], wanted, " x")
+            yield Goal("sinks: requests that failed while it caught up", row["back"]["errors"], 0)
 
 
 def _or_infinite(measured: float) -> float:

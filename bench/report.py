@@ -36,6 +36,7 @@ def show(report: Row, console: Console) -> None:
         ("outage", _outage),
         ("translate", _translate),
         ("everything", _everything),
+        ("sinks", _sinks),
     ):
         if scenarios.get(name):
             console.print(table(scenarios[name]))
@@ -317,6 +318,41 @@ def _translate(rows: list[Row]) -> Group:
             noise,
         )
     return Group(table, through)
+
+
+def _sinks(rows: list[Row]) -> Table:
+    seconds, rate = rows[0]["seconds"], rows[0]["rate"]
+    table = _table(
+        f"A sink that is dead for {seconds:.0f} s at {rate:,} requests/s, and one that lives",
+        "gateway",
+        "requests|errors|lost|came twice|p50 ms|p99 ms|p99.9 ms|p50 of alive|p99 of alive|"
+        "sent late p99|disk B/request|others",
+    )
+    for row in rows:
+        back = row.get("back")
+        for name, each in ((row["name"], row), *([("… and told again", back)] if back else [])):
+            own = each is row
+            table.add_row(
+                name,
+                f"{each['requests']:,}",
+                str(each["errors"]),
+                str(row["lost"]) if own else "",
+                str(row["came_twice"]) if own else "",
+                *(f"{each[figure]:.2f}" for figure in ("p50_ms", "p99_ms", "p999_ms")),
+                *(
+                    f"{row['of_alive'][figure]['median']:.2f}" if own else ""
+                    for figure in ("p50_ms", "p99_ms")
+                ),
+                f"{each['sent_late_p99_ms']:.2f}",
+                f"{row['disk_bytes_per_request']:,.0f}" if own else "",
+                f"{each['noise']:.0%}",
+            )
+        if back:
+            table.caption = (
+                f"{back['records']:,} records told in {back['took_s']:.1f} s, "
+                f"{back['records_per_s']:,.0f} a second, {back['waited_s']:.1f} s after it lived"
+            )
+    return table
 
 
 def _table(title: str, left: str, right: str) -> Table:

@@ -1,179 +1,243 @@
-"""What a dead export costs: `python -m bench.sinks`.
+"""What a dead export costs: `python -m bench sinks`.
 
-Two whole gateways (`tidegate serve`) before the same mock: one exports nothing, the other to a
-webhook where nobody listens. They are asked by the clock in turns, the one that rests is frozen.
-Then somebody listens, and what comes is held against what was answered.
+Two whole gateways (`tidegate serve`) before the same mock, each with a webhook for its records: of
+one it lives, of the other nobody listens. They are asked by the clock in turns, and the one that
+rests is frozen. Then somebody listens there too, while requests go on, and what came is held
+against what was answered and against the store.
 """
 
 from __future__ import annotations
 
 import json
-import threading
+import sqlite3
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-import click
-import msgspec
-
 from bench.arrivals import play
 from bench.contenders import Tidegate
-from bench.goals import SUBJECT
-from bench.install import home
-from bench.process import cores, free_port, pinned
-from bench.stage import Options, fixed_mock, fresh, stage
-from bench.stats import percentiles
+from bench.goals import ALIVE, DEAD
+from bench.install import own_python
+from bench.machine import listening
+from bench.process import Server, cores, free_port, pinned
+from bench.stage import Options, fixed_mock, fresh, mock_server, stage
+from bench.stats import percentile, percentiles, summary
 from bench.target import Target
 
-ROUND_S, WARM_UP_S = 10.0, 1.0
-WITHOUT, DEAD = SUBJECT, "tidegate-dead-sink"
-POLL_S = 0.2
+RATE = 500
+DEAD_S, QUICK_DEAD_S = 600.0, 30.0
+ROUND_S, QUICK_ROUND_S, WARM_UP_S = 10.0, 5.0, 1.0
+RETURN_S = 2.0
+"""A round while the backlog is told; when one is over it is looked whether that is done."""
 GIVE_UP_S = 900.0
+PERCENTS = {"p50_ms": 50, "p90_ms": 90, "p99_ms": 99, "p999_ms": 99.9}
 
 
 class Exporting(Tidegate):
     """All of Tidegate, with an export to a port."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(DEAD, whole=True)
-        self._to = port
+    def __init__(self, name: str, port: int) -> None:
+        super().__init__(name, whole=True)
+        self.port = port
 
     def configuration(self, port: int, upstream: int) -> str:
         whole = json.loads(super().configuration(port, upstream))
-        endpoint = f"http://127.0.0.1:{self._to}/"
-        whole["exports"] = {
-            "hook": {"kind": "webhook", "endpoint": endpoint, "allow_private": True}
-        }
+        endpoint = f"http://127.0.0.1:{self.port}/"
+        hook = {"kind": "webhook", "endpoint": endpoint, "allow_private": True}
+        whole["exports"] = {"hook": hook}
         return json.dumps(whole, indent=2)
 
 
-class _Named(msgspec.Struct):
-    request_id: str
-    outcome: str = "ok"
+@dataclass
+class _Seen:
+    """What callers of one gateway saw."""
+
+    latencies_ms: list[float] = field(default_factory=list[float])
+    rounds: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+    """The same percentiles of each."""
+    late_ms: list[float] = field(default_factory=list[float])
+    answered: int = 0
+    errors: int = 0
+    noise: float = 0.0
+    """Of the loudest round."""
+
+    def play(
+        self, target: Target, beside: Sequence[Server], seconds: float, warm_up_s: float = WARM_UP_S
+    ) -> None:
+        """Ask by the clock, and keep what came after the warm-up."""
+        with pinned(cores()[1]), listening([target.server, *beside]) as noise:
+            warm = play(target.port, target.request(), rate=RATE, seconds=warm_up_s)
+            seen = play(target.port, target.request(), rate=RATE, seconds=seconds)
+        self.noise = max(self.noise, noise.share)
+        told = [1e3 * each for each in seen.latencies_s]
+        self.latencies_ms += told
+        self.rounds.append(_percentiles(told))
+        self.late_ms += [1e3 * each for each in seen.sent_late_s]
+        self.answered += len(warm.latencies_s) + len(told)
+        self.errors += warm.errors + seen.errors
+
+    def figures(self) -> dict[str, Any]:
+        """Percentiles in ms, of all and of each round, and how late they were sent."""
+        return {
+            **_percentiles(self.latencies_ms),
+            "rounds": self.rounds,
+            "sent_late_p99_ms": percentile(self.late_ms, 99),
+            "requests": len(self.latencies_ms),
+            "noise": self.noise,
+        }
+
+
+def _percentiles(told_ms: list[float]) -> dict[str, float]:
+    return dict(zip(PERCENTS, percentiles(told_ms, PERCENTS.values()), strict=True))
+
+
+def sinks(options: Options) -> list[dict[str, Any]]:
+    """A row for each gateway: latencies, what was lost or came twice, what the disk holds.
+
+    The row of the dead one tells of its catching up besides, under the same load.
+    """
+    dead_s, round_s = (QUICK_DEAD_S, QUICK_ROUND_S) if options.quick else (DEAD_S, ROUND_S)
+    rounds = max(1, round(dead_s / (round_s + WARM_UP_S)))
+    directory = fresh(options.directory / "hooks")
+    contenders = {name: Exporting(name, free_port()) for name in (ALIVE, DEAD)}
+    seen = {name: _Seen() for name in contenders}
+    both = replace(options, contenders=[*contenders.values()])
+    with ExitStack() as running:
+        taker = running.enter_context(_taking(contenders[ALIVE].port, directory / ALIVE))
+        mock = running.enter_context(fixed_mock(options))
+        everybody = running.enter_context(stage(both, mock))
+        before = {name: _disk_bytes(target) for name, target in everybody.gateways.items()}
+        for number in range(rounds):
+            options.say(f"round {number + 1} of {rounds}")
+            for name in (ALIVE, DEAD) if number % 2 else (DEAD, ALIVE):
+                with everybody.alone(name) as target:
+                    seen[name].play(target, [mock.server, taker], round_s)
+        after = {name: _disk_bytes(target) for name, target in everybody.gateways.items()}
+        told = {name: each.answered for name, each in seen.items()}
+        options.say(f"{told[DEAD]:,} were answered with a dead sink; now it lives")
+        with (
+            _taking(contenders[DEAD].port, directory / DEAD) as taker,
+            everybody.alone(DEAD) as target,
+        ):
+            beside = [mock.server, taker]
+            back = _caught_up(target, beside, directory / DEAD, told[DEAD])
+        with everybody.alone(ALIVE) as target:
+            _until_told(target)
+        rows: list[dict[str, Any]] = []
+        for name, target in everybody.gateways.items():
+            answered = told[name] + (back.seen.answered if name == DEAD else 0)
+            rows.append(
+                {
+                    "name": name,
+                    "rate": RATE,
+                    "seconds": rounds * (round_s + WARM_UP_S),
+                    "errors": seen[name].errors,
+                    **_books(target, directory / name, answered),
+                    "disk_bytes_per_request": (after[name] - before[name]) / told[name],
+                    **seen[name].figures(),
+                }
+            )
+            if name == DEAD:
+                rows[-1]["back"] = back.figures()
+    for row in rows:
+        row["of_alive"] = {
+            name: summary([dead[name] / alive[name] for dead, alive in
+                           zip(row["rounds"], rows[0]["rounds"], strict=True)])._asdict()
+            for name in PERCENTS
+        }  # fmt: skip
+    return rows
 
 
 @dataclass
-class Heard:
-    """What came: how often each record that ended well."""
+class _Back:
+    """How a backlog was told."""
 
-    ok: dict[str, int] = field(default_factory=dict[str, int])
-    size_bytes: int = 0
+    records: int
+    waited_s: float
+    """Until the first of it came."""
+    took_s: float
+    """From then until the last of it."""
+    seen: _Seen
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "records": self.records,
+            "waited_s": self.waited_s,
+            "took_s": self.took_s,
+            "records_per_s": self.records / self.took_s if self.took_s else float("nan"),
+            "errors": self.seen.errors,
+            **self.seen.figures(),
+        }
+
+
+def _caught_up(target: Target, beside: Sequence[Server], file: Path, wanted: int) -> _Back:
+    """Ask on until the backlog is told; then see that what was asked meanwhile is, too."""
+    began_s, seen = time.monotonic(), _Seen()
+    while time.monotonic() < began_s + GIVE_UP_S:
+        seen.play(target, beside, RETURN_S, warm_up_s=0.0)
+        if len(set(_heard(file))) >= wanted:
+            break
+    _until_told(target)
+    first: dict[str, float] = {}
+    for line in file.read_text().splitlines():
+        name, _, at = line.partition(" ")
+        first.setdefault(name, float(at))
+    times = sorted(first.values())[:wanted]
+    if not times:
+        return _Back(0, float("nan"), float("nan"), seen)
+    return _Back(len(times), times[0] - began_s, times[-1] - times[0], seen)
+
+
+def _until_told(target: Target) -> None:
+    """Return when nothing is left to be told, or nothing moves for too long."""
+    port = json.loads((target.directory / "tidegate.yaml").read_text())["control"]["port"]
+    until_s = time.monotonic() + GIVE_UP_S
+    quiet = 0
+    while quiet < 3 and time.monotonic() < until_s:  # records may be on their way to the store
+        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
+            standing = json.load(answer)["sinks"]["exports.hook"]
+        told = not standing["behind"] and standing["failing"] is None and standing["sent"]
+        quiet = quiet + 1 if told else 0
+        time.sleep(1.0)
+
+
+def _heard(file: Path) -> list[str]:
+    return [line.partition(" ")[0] for line in file.read_text().splitlines()]
+
+
+def _books(target: Target, file: Path, answered: int) -> dict[str, Any]:
+    """What came, against the store and against how many were answered well."""
+    with closing(sqlite3.connect(target.directory / "records.db")) as store:
+        query = "SELECT request_id FROM records WHERE outcome = 'ok'"
+        stored = {row[0] for row in store.execute(query)}
+    heard = Counter(_heard(file))
+    return {
+        "answered": answered,
+        "stored": len(stored),
+        "lost": max(0, answered - len(stored)) + len(stored - heard.keys()),
+        "never_asked": len(heard.keys() - stored),
+        "came_twice": sum(count > 1 for count in heard.values()),
+    }
+
+
+def _disk_bytes(target: Target) -> int:
+    """What store and spool of a gateway take."""
+    places = [*target.directory.glob("records.db*"), *(target.directory / "spool").rglob("*")]
+    return sum(path.stat().st_size for path in places if path.is_file())
 
 
 @contextmanager
-def listening(port: int) -> Generator[Heard]:
-    """Somebody who takes all lines, as long as the block lasts."""
-    heard, decode = Heard(), msgspec.json.Decoder(_Named).decode
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            heard.size_bytes += len(body)
-            for line in body.splitlines():
-                record = decode(line)
-                if record.outcome == "ok":
-                    heard.ok[record.request_id] = heard.ok.get(record.request_id, 0) + 1
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            """Nothing is printed."""
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield heard
-        finally:
-            server.shutdown()
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--rate", type=click.IntRange(1, 5000), default=500, show_default=True)
-@click.option(
-    "--minutes",
-    type=click.FloatRange(0.2, 120),
-    default=10.0,
-    show_default=True,
-    help="How long the sink is dead while requests come; as long again goes without it.",
-)
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
-def main(*, rate: int, minutes: float, json_file: Path | None) -> None:
-    """Ask two gateways in turns, one with a dead sink; then let the sink live."""
-    sink = free_port()
-    options = Options(
-        rounds=max(1, round(minutes * 60 / ROUND_S)),
-        quick=False,
-        contenders=[Tidegate(WITHOUT, whole=True), Exporting(sink)],
-        directory=fresh(home() / "sinks"),
-        say=lambda words: click.echo(f"{time.strftime('%H:%M:%S')} {words}"),
-        warn=click.echo,
-    )
-    report = measured(options, rate, sink)
-    click.echo(json.dumps(report, indent=1))
-    if json_file is not None:
-        json_file.write_text(json.dumps(report, indent=1) + "\n")
-
-
-def measured(options: Options, rate: int, sink: int) -> dict[str, Any]:
-    """Latencies with and without the dead sink, what was lost, and how long catching up took."""
-    latencies: dict[str, list[float]] = {WITHOUT: [], DEAD: []}
-    late: dict[str, list[float]] = {WITHOUT: [], DEAD: []}
-    errors = answered = 0
-    with fixed_mock(options) as mock, stage(options, mock) as everybody:
-        for number in range(options.rounds):
-            options.say(f"round {number + 1} of {options.rounds}")
-            for name in (WITHOUT, DEAD) if number % 2 else (DEAD, WITHOUT):
-                with everybody.alone(name) as target, pinned(cores()[1]):
-                    warm = play(target.port, target.request(), rate=rate, seconds=WARM_UP_S)
-                    seen = play(target.port, target.request(), rate=rate, seconds=ROUND_S)
-                latencies[name] += [1e3 * each for each in seen.latencies_s]
-                late[name] += [1e3 * each for each in seen.sent_late_s]
-                errors += seen.errors + warm.errors
-                if name == DEAD:
-                    answered += len(seen.latencies_s) + len(warm.latencies_s)
-        options.say(f"{answered:,} were answered with a dead sink; now it lives")
-        with listening(sink) as heard, everybody.alone(DEAD) as target:
-            took_s = _caught_up(target, heard, answered)
-    return {
-        "rate": rate,
-        "seconds_dead": options.rounds * (ROUND_S + WARM_UP_S),
-        "errors": errors,
-        "answered": answered,
-        "lost": answered - min(answered, len(heard.ok)),
-        "came_twice": sum(count > 1 for count in heard.ok.values()),
-        "caught_up_s": took_s,
-        "caught_up_records_per_s": len(heard.ok) / took_s,
-        **{
-            name: dict(zip(("p50_ms", "p90_ms", "p99_ms", "p999_ms"),
-                           percentiles(told, (50, 90, 99, 99.9)), strict=True))
-            | {"sent_late_p99_ms": percentiles(late[name], (99,))[0]}
-            for name, told in latencies.items()
-        },
-    }  # fmt: skip
-
-
-def _caught_up(target: Target, heard: Heard, wanted: int) -> float:
-    """Seconds until the sink has everything, or says that nothing is left."""
-    began_s = time.perf_counter()
-    port = json.loads((target.directory / "tidegate.yaml").read_text())["control"]["port"]
-    while time.perf_counter() < began_s + GIVE_UP_S:
-        if len(heard.ok) >= wanted:
-            break
-        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
-            standing = json.load(answer)["sinks"]["exports.hook"]
-        if not standing["behind"] and standing["failing"] is None and standing["sent"]:
-            break
-        time.sleep(POLL_S)
-    return time.perf_counter() - began_s
-
-
-if __name__ == "__main__":
-    main()
+def _taking(port: int, file: Path) -> Generator[Server]:
+    """Somebody takes records at `port`, and notes them in `file`, as long as the block lasts."""
+    file.touch()
+    argv = [own_python(), "-m", "bench.hook", str(port), str(file)]
+    server = mock_server(argv, file.with_suffix(".log"), port)
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -117,3 +117,19 @@ def test_everything_on_is_held_to_smg_to_everything_off_and_to_a_latency() -> No
     ]
     reached = [(goal.measured, goal.met) for goal in goals({"everything": rows})]
     assert reached == [(1.1, True), (0.59, False), (0.5, True), (0.36, False), (0.36, True)]
+
+
+def _sink(name: str, **figures: Any) -> dict[str, Any]:
+    ratios = {"p50_ms": {"median": 1.01}, "p99_ms": {"median": 1.5}}
+    row: dict[str, Any] = {"name": name, "lost": 0, "errors": 0, "of_alive": ratios}
+    return row | figures
+
+
+def test_a_dead_sink_may_lose_nothing_and_cost_callers_nothing() -> None:
+    rows = [_sink("tidegate-sink"), _sink("tidegate-dead-sink", lost=1, back={"errors": 2})]
+    missed = [goal.figure for goal in goals({"sinks": rows}) if not goal.met]
+    assert missed == [
+        "sinks: records lost, tidegate-dead-sink",
+        "sinks: p99 of that with a live one, tidegate-dead-sink",
+        "sinks: requests that failed while it caught up",
+    ]
