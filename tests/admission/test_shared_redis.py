@@ -25,6 +25,7 @@ from redis_gateways import (
 )
 from redis_server import Gate, client, gate, redis_server, until, url
 
+from tidegate.admission import shared_link
 from tidegate.admission.engine import Spent
 from tidegate.admission.shared_reaper import Reaper
 from tidegate.errors import BudgetReached, LimitReached, LimitsUnavailable
@@ -315,6 +316,20 @@ async def test_two_who_bring_balances_do_not_double_them(
     await three.admit(ask(0))
     assert money(asking) == (1_810, 0)
     assert gateways.asked == 2
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_it_ends_in_whichever_turn_it_is_told_to(
+    port: int, gateways: Gateways, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_link, "EVERY_S", 0.0)  # so that every kind of turn is among these
+    await gateways.begin(port)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    [running] = gateways.running
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=20)
+    assert done == {running}
 
 
 async def test_redis_that_was_wiped_knows_again_what_runs_and_what_was_spent(

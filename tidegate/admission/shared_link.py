@@ -14,7 +14,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Literal
 
 from msgspec import Struct
@@ -180,8 +179,7 @@ class Link:
             )
         finally:
             woken.cancel()
-            with suppress(asyncio.CancelledError):
-                await woken
+            await asyncio.wait((woken,))  # not `await woken`: its end would hide our own
 
     def _pause_s(self, tries: int) -> float:
         whole_s = min(MOST_PAUSE_S, LEAST_PAUSE_S * 2.0 ** min(tries - 1, 16))
