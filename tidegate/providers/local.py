@@ -24,7 +24,7 @@ from tidegate.logs import configure
 from tidegate.parent import CANNOT_START, end_with_parent
 
 _LOOPBACK = "127.0.0.1"
-_SETTLE_S = 0.2
+_SETTLE_S, _MOST_LINES = 0.2, 100
 _CAUSES = 2
 _STAMP = re.compile(r"^[\d.]+ [A-Z] ")
 
@@ -136,6 +136,7 @@ class NativeLog:
 
     def __init__(self) -> None:
         self._causes: list[str] = []
+        self._heard = threading.Event()
         ours = os.dup(2)
         sys.stderr = os.fdopen(ours, "w", buffering=1, encoding="utf-8", errors="replace")
         reading, writing = os.pipe()
@@ -151,10 +152,21 @@ class NativeLog:
                 if len(self._causes) < _CAUSES and said not in self._causes:
                     self._causes.append(said)
                 _log.debug("llama.cpp: %s", said)
+                self._heard.set()
 
     def close(self) -> str:
-        """Give 2 back; returns the lines kept."""
-        os.dup2(sys.stderr.fileno(), 2)
+        """Listen until nothing more is said; returns the lines kept.
+
+        A thread of llama.cpp writes them, so they may come after the failure that they explain, and
+        even later ones go nowhere: standard error is our log's.
+        """
+        for _ in range(_MOST_LINES):
+            if not self._heard.wait(_SETTLE_S):
+                break
+            self._heard.clear()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
         self._thread.join(timeout=_SETTLE_S)
         return "; ".join(self._causes)
 
