@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from storing import put, row
+from storing import hold, put, row
 
 from tidegate.store.records import RecordStore
+from tidegate.store.retention import Retention, purge
 from tidegate.store.sinks import SinkStore
 
 S = 10**9
@@ -69,3 +70,30 @@ def test_one_spools_process_has_the_turn_until_it_is_over(store: RecordStore) ->
     there.release()
     assert here.hold(122 * S, 10 * S)
     assert sink(store, "other", "there").hold(122 * S, 10 * S)
+
+
+def test_records_that_come_after_all_were_deleted_are_told_too(store: RecordStore) -> None:
+    put(store, row(1), row(2), row(3))
+    place = sink(store).open(0)
+    assert sink(store).advance(place, place + 3)
+    assert purge(store.database, Retention(records_s=0), 100 * S)
+    put(store, row(4), row(5))
+    told = sink(store).page(place + 3, 10, 100)
+    assert [each.payload for each in told] == [b"4", b"5"]
+    put(store, row(6))
+    assert [each.payload for each in sink(store).page(told[-1].id, 10, 100)] == [b"6"]
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+def test_who_was_told_of_a_loss_is_told_of_the_record_that_comes_after_all(
+    store: RecordStore, behind: int
+) -> None:
+    put(store, holds=[hold(1)])
+    store.give_up([row(1, outcome="lost", payload=b"lost")], 5)
+    put(store, *(row(9 + n) for n in range(behind)), offset=2)
+    place = sink(store).open(0)
+    told = sink(store).page(place, 10, 100)
+    assert told[0].payload == b"lost"
+    put(store, row(1, payload=b"found"), offset=3)
+    assert [each.payload for each in sink(store).page(told[-1].id, 10, 100)] == [b"found"]
+    assert store.get("req_1") == b"found"

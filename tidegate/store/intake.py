@@ -2,8 +2,9 @@
 
 Whatever order the rows come in, and however often, the end is the same:
 
-- A request has one record, the first one that comes; only one that was given up as lost is replaced
-  by the one that comes after all, and the sums change by the difference.
+- A request has one record, the first one that comes; only one that was given up as lost makes way
+  for the one that comes after all. That is the last in the order of loading, so that whoever was
+  told of the loss is told of it too, and the sums change by the difference.
 - A hold is there from when it is loaded until its record is; one that comes later is not taken.
 """
 
@@ -14,13 +15,14 @@ from operator import itemgetter
 from typing import Any, Final, cast
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from tidegate.store.bulk import insert_many, is_one_of, listed
 from tidegate.store.database import Database
 from tidegate.store.erasure import Erased
 from tidegate.store.feedback import add_feedback
 from tidegate.store.names import Names
+from tidegate.store.order import first_id, note_gone
 from tidegate.store.partitions import month_of, prepare
 from tidegate.store.responses import add_responses
 from tidegate.store.rows import Added, Batch, HoldRow, Place, ProgressRow, Row
@@ -150,7 +152,7 @@ class Intake:
             return
         if self._database.postgres:
             prepare(connection, {month_of(row["started_ns"]) for row in rows})
-        insert_many(connection, records, _COLUMNS, [_values(row) for row in rows])
+        _put(connection, rows)
         add_sums(connection, self._names, rows)
 
     def _replace(self, connection: Connection, late: dict[str, Row]) -> dict[str, Row]:
@@ -162,9 +164,11 @@ class Intake:
         add_sums(connection, self._names, list(before.values()), sign=-1)
         add_sums(connection, self._names, list(found.values()))
         for name, row in found.items():
-            values = dict(zip(_COLUMNS, _values(row), strict=True))
             mine = records.c.request_id == name, records.c.started_ns == row["started_ns"]
-            connection.execute(update(records).where(*mine).values(values))
+            gone = list(connection.execute(select(records.c.id).where(*mine)).scalars())
+            connection.execute(delete(records).where(*mine))
+            note_gone(connection, gone)
+        _put(connection, list(found.values()))
         return found
 
     def _hold(self, connection: Connection, rows: Sequence[HoldRow], spool: str) -> None:
@@ -212,6 +216,15 @@ class Intake:
 
 def _behind(one: ProgressRow, other: ProgressRow) -> bool:
     return one["output_tokens"] < other["output_tokens"]
+
+
+def _put(connection: Connection, rows: Sequence[Row]) -> None:
+    values, first = [_values(row) for row in rows], first_id(connection)
+    if first is None:
+        insert_many(connection, records, _COLUMNS, values)
+    else:
+        numbered = [(first + number, *each) for number, each in enumerate(values)]
+        insert_many(connection, records, ("id", *_COLUMNS), numbered)
 
 
 def _note(row: Row) -> bytes:

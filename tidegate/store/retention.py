@@ -28,6 +28,7 @@ from tidegate.store.bulk import merge_many
 from tidegate.store.database import Database
 from tidegate.store.erasure import bared
 from tidegate.store.intake import TURN
+from tidegate.store.order import note_gone
 from tidegate.store.partitions import drop_before, month_began_ns, prepare, whole_before
 from tidegate.store.sinks import told_to_all
 from tidegate.store.sums import DAY_S
@@ -186,6 +187,7 @@ def _delete_records(connection: Connection, gone: _Old, most: int, done: dict[st
         untold = sum(row[0] > gone.told_id for row in rows)
         if untold:
             done[UNTOLD] = done.get(UNTOLD, 0) + untold
+    note_gone(connection, [row[0] for row in rows])
     # `started_ns` too, so that PostgreSQL looks into the right months only.
     key = tuple_(records.c.id, records.c.started_ns)
     return connection.execute(delete(records).where(key.in_(chosen))).rowcount

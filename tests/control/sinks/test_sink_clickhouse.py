@@ -86,8 +86,8 @@ def inserting(server: ClickHouseServer, under_way: asyncio.Task[float]) -> None:
 class Unnoted(ClickHouseWay):
     """Dies when the insert is done and nobody has noted it."""
 
-    async def take(self, page: Sequence[Found]) -> Told:
-        await super().take(page)
+    async def take(self, page: Sequence[Found], after: int) -> Told:
+        await super().take(page, after)
         raise asyncio.CancelledError
 
 
@@ -242,7 +242,7 @@ async def test_what_is_no_clickhouse_is_said_to_be_none(stock: Stock, opened: Op
         there = settings(other.origin)
         open_way = opened.to(there)
         with pytest.raises(NotTaken, match="is no ClickHouse; check `endpoint`"):
-            await open_way.take(stock.store.after(0, 1, Filter()))
+            await open_way.take(stock.store.after(0, 1, Filter()), 0)
 
 
 async def test_an_error_after_the_head_is_an_error(stock: Stock, opened: Opened) -> None:
@@ -252,7 +252,7 @@ async def test_an_error_after_the_head_is_an_error(stock: Stock, opened: Opened)
         there = settings(other.origin)
         open_way = opened.to(there)
         with pytest.raises(NotTaken, match="code 241: it has not enough memory"):
-            await open_way.take(stock.store.after(0, 1, Filter()))
+            await open_way.take(stock.store.after(0, 1, Filter()), 0)
 
 
 def test_its_settings_are_read_and_its_secrets_kept(tmp_path: Path) -> None:

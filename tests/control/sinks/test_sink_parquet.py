@@ -43,8 +43,8 @@ class Ahead(SystemClock):
 class Unnoted(ParquetWay):
     """Dies when the files are there and nobody has noted it."""
 
-    async def take(self, page: Sequence[Found]) -> Told:
-        await super().take(page)
+    async def take(self, page: Sequence[Found], after: int) -> Told:
+        await super().take(page, after)
         raise asyncio.CancelledError
 
 
@@ -140,13 +140,25 @@ async def test_killed_before_it_is_noted_the_same_files_are_written_again(
     assert ids(there) == stock.names
 
 
+async def test_killed_before_it_is_noted_and_the_first_has_gone_each_record_is_in_one(
+    stock: Stock, there: Parquet
+) -> None:
+    stock.add(3)
+    with pytest.raises(asyncio.CancelledError):
+        await stock.told(Unnoted(there, SystemClock())).turn(last=True)
+    with stock.store.database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM records WHERE request_id = 'req_0'")
+    await through(stock.told(ParquetWay(there, SystemClock())))
+    assert ids(there) == stock.names[1:]
+
+
 async def test_killed_between_two_files_each_record_is_in_one(stock: Stock, there: Parquet) -> None:
     for hour in range(3):
         stock.add(40, NOW_NS - hour * HOUR_NS)
     way = Halfway(there, SystemClock())
     page = page_of(stock.told(way))
     with pytest.raises(KeyboardInterrupt):
-        way._write(page)
+        way._write(page, page[0].id - 1)
     assert len(files(there)) == 1
     stock.add(10)
     # Of a smaller page than was aimed at nothing may be left over.

@@ -71,7 +71,7 @@ class ClickHouseWay:
         self._options: dict[str, str] | None = None
         """Settings of inserts; None until the table is known to be as it should be."""
 
-    async def take(self, page: Sequence[Found]) -> Told:
+    async def take(self, page: Sequence[Found], after: int) -> Told:  # noqa: ARG002 - see `Way`
         """See `Way.take`."""
         body, rows = await asyncio.to_thread(self._pack, page)
         if rows:

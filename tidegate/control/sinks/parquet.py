@@ -45,10 +45,10 @@ class ParquetWay:
         self._columns = columns(bodies=settings.bodies)
         self._swept_s = -_SWEEP_S
 
-    async def take(self, page: Sequence[Found]) -> Told:
+    async def take(self, page: Sequence[Found], after: int) -> Told:
         """See `Way.take`."""
         try:
-            return await asyncio.to_thread(self._write, page)
+            return await asyncio.to_thread(self._write, page, after)
         except ModuleNotFoundError as error:
             raise NotTaken("it needs pyarrow: pip install 'tidegate[parquet]'") from error
         except OSError as error:
@@ -61,13 +61,13 @@ class ParquetWay:
     async def close(self) -> None:
         """See `Way.close`."""
 
-    def _write(self, page: Sequence[Found]) -> Told:
+    def _write(self, page: Sequence[Found], after: int) -> Told:
         places, records = read(page)
         hours = [_hour(each.started_ns) for each in records]
         parts = defaultdict[int, list[bool]](list)
         for hour in sorted(set(hours)):
             parts[hour] = [each == hour for each in hours]
-        name = f"part-{page[0].id - 1:016d}.parquet"
+        name = f"part-{after:016d}.parquet"
         size_bytes = 0
         for hour, mine in parts.items():
             directory = self._settings.directory / _partition(hour)

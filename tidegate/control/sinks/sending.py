@@ -138,7 +138,7 @@ class Sending:
         With `last` nothing is waited for. Raises: `SQLAlchemyError`.
         """
         page = await asyncio.to_thread(self._read, last=last)
-        if page is None:
+        if page is None or self._place is None:
             self.standing.state = "elsewhere"
             return _TURN_S
         if not page:
@@ -146,7 +146,7 @@ class Sending:
                 self.standing.state = "gathering" if self._gathering_s is not None else "idle"
             return _POLL_S
         try:
-            told = await self._way.take(page)
+            told = await self._way.take(page, self._place)
         except NotTaken as error:
             return await self._refused(error, page)
         await self._done(page, told)

@@ -52,8 +52,12 @@ class Way(Protocol):
         """How much it is told at once."""
         ...
 
-    async def take(self, page: Sequence[Found]) -> Told:
-        """Tell it of `page`; when this returns, that is on its disk. Raises: `NotTaken`."""
+    async def take(self, page: Sequence[Found], after: int) -> Told:
+        """Tell it of `page`; when this returns, that is on its disk. Raises: `NotTaken`.
+
+        `after` is the place in the store behind which the page begins: the same if it is told
+        again, though the first of its records may have gone meanwhile.
+        """
         ...
 
     async def close(self) -> None:
@@ -70,7 +74,7 @@ class Posting:
         self._form = form
         self._post = post
 
-    async def take(self, page: Sequence[Found]) -> Told:
+    async def take(self, page: Sequence[Found], after: int) -> Told:  # noqa: ARG002 - see `Way`
         """See `Way.take`."""
         parcel = await asyncio.to_thread(self._form.pack, [each.payload for each in page])
         rejected, why, size_bytes = 0, "", 0
