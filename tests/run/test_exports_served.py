@@ -1,41 +1,31 @@
-"""`tidegate serve` with real exports that are dead, are killed, and come back: nothing is lost."""
+"""Exports of `tidegate serve` that are killed under way, and control with them: nothing is lost."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import urllib.request
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-from control.exposition import read
-from servers import ClickHouseServer, clickhouse_server, free_port
-from test_traces_served import Served
+from exporting import Exporting, is_done, written
+from servers import ClickHouseServer, clickhouse_server
 
-from tidegate.cli import main
+pytestmark = pytest.mark.timeout(300)  # databases and processes begin anew, one after the other
 
-CONFIG = """
-server: {port: 0}
-control: {port: CONTROL}
-providers:
-  sim: {kind: simulated, length: 2, ttft: 0ms, gap: 0ms}
-models:
-  one: {targets: [{provider: sim, model: sim-1}]}
+HOUSE = """
 exports:
   house:
     kind: clickhouse
-    endpoint: "URL"
+    endpoint: "{url}"
     user: tidegate
     password: s3cret
     allow_private: true
-  lake: {kind: parquet, directory: lake, every: 1s}
+  lake: {{kind: parquet, directory: lake, every: 1s}}
 """
+LAKE = "exports: {lake: {kind: parquet, directory: lake, every: 3s}}"
+TORN = 2
+"""How often control is killed with a file half written."""
 
 
 @pytest.fixture
@@ -44,76 +34,118 @@ def house() -> Iterator[ClickHouseServer]:
         yield server
 
 
-class Gateway:
-    """All of it, asked by several callers at once."""
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[str], Exporting]]:
+    begun: list[Exporting] = []
 
-    def __init__(self, directory: Path, house: ClickHouseServer, port: int) -> None:
-        self.path = directory / "tidegate.yaml"
-        text = CONFIG.replace("URL", house.url).replace("CONTROL", str(port))
-        self.path.write_text(text)
-        self.port = port
-        self.served = Served(self.path)
+    def start(extra: str) -> Exporting:
+        begun.append(Exporting(written(tmp_path, extra)))
+        return begun[-1]
 
-    def ask(self, count: int) -> list[str]:
-        with ThreadPoolExecutor(8) as callers:
-            return list(callers.map(self.served.ask, count * ["Hello!"]))
-
-    def exports(self) -> dict[str, dict[str, Any]]:
-        words = ["exports", "--json", "--config", str(self.path)]
-        done = CliRunner().invoke(main, words)
-        assert done.exit_code == 0, done.output
-        return {each["name"]: each for each in json.loads(done.stdout)["items"]}
-
-    def wait(self, export: str, **wanted: Any) -> dict[str, Any]:
-        """Ask until the export is so; the test's own time limit ends it."""
-        while True:
-            found = self.exports()[export]
-            if all(found[name] == value for name, value in wanted.items()):
-                return found
-
-    def kill_control(self) -> None:
-        started = [line for line in self.served.lines if line.get("child") == "control"]
-        os.kill([line["pid"] for line in started if "pid" in line][-1], signal.SIGKILL)
-        self.served.until(message="started", logger="tidegate.control")
+    yield start
+    for each in begun:
+        each.close()
 
 
-def test_a_dead_export_costs_no_record_and_says_so(tmp_path: Path, house: ClickHouseServer) -> None:
-    gateway = Gateway(tmp_path, house, free_port())
-    try:
-        asked = gateway.ask(100)
-        gateway.wait("house", behind=0, sent=100)
+Serve = Callable[[str], Exporting]
+
+
+def test_a_dead_export_is_told_by_command_api_metrics_and_log(
+    house: ClickHouseServer, serve: Serve
+) -> None:
+    gateway = serve(HOUSE.format(url=house.url))
+    asked = gateway.ask_often(20)
+    gateway.wait("house", lambda each: each["sent"] == 20)
+    house.kill()
+    asked += gateway.ask_often(30)
+    dead = gateway.wait("house", lambda each: each["failing"] and each["behind"] == 30)
+    assert dead["state"] == "failing"
+    assert "refused" in dead["failing"] or "connect" in dead["failing"]
+    assert gateway.wait("house", lambda each: each["lag_s"])["behind"] == 30
+    told = gateway.metrics("house")
+    assert (told["up"], told["behind_records"], told["sent_total"]) == (0, 30, 20)
+    assert told["failures_total"] >= 1
+    assert told["lag_seconds"] > 0
+    assert "failing" in gateway.shown()
+    gateway.wait("lake", lambda each: each["sent"] == 50)  # which the other does not concern
+    assert gateway.metrics("lake")["up"] == 1
+    house.start()
+    alive = gateway.wait("house", lambda each: is_done(each) and each["sent"] == 50)
+    assert alive["failures"] == gateway.metrics("house")["failures_total"]
+    told = gateway.metrics("house")
+    assert (told["up"], told["behind_records"], told["lag_seconds"]) == (1, 0, 0)
+    assert sorted(ids(house)) == sorted(asked)
+    assert gateway.end() == 0
+    said = [line["message"] for line in gateway.lines if "exports.house" in str(line)]
+    assert any("is not told, tried again" in message for message in said)
+    assert any("is told again" in message for message in said)
+
+
+def test_clickhouse_and_control_killed_under_traffic_lose_and_double_nothing(
+    tmp_path: Path, house: ClickHouseServer, serve: Serve
+) -> None:
+    gateway = serve(HOUSE.format(url=house.url))
+    with gateway.asked_all_along() as asked:
+        gateway.wait("house", lambda each: each["sent"])
         house.kill()
-        asked += gateway.ask(300)
-        dead = gateway.wait("house", state="failing", behind=300)
-        assert dead["lag_s"] > 0.0
-        assert "refused" in dead["failing"] or "connect" in dead["failing"]
-        gateway.wait("lake", behind=0)  # which the other one does not concern
-        with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}/metrics") as answer:
-            samples = read(answer.read())
-        assert samples['tidegate_export_up{export="exports.house"}'] == 0
-        assert samples['tidegate_export_behind_records{export="exports.house"}'] == 300
-        assert samples['tidegate_export_failures_total{export="exports.house"}'] >= 1
-        shown = CliRunner().invoke(main, ["exports", "--config", str(gateway.path)])
-        assert "house" in shown.stdout
-        assert "failing" in shown.stdout
-        gateway.kill_control()
-        asked += gateway.ask(100)
+        asked.more(100)
+        gateway.wait("house", lambda each: each["failing"] and each["behind"] >= 100)
+        gateway.kill("control")
+        asked.more(100)  # whom it does not concern
+        gateway.back()
+        gateway.wait("house", lambda each: each["failing"])
+        gateway.kill("control")
         house.start()
-        gateway.wait("house", state="telling", behind=0)
-        gateway.kill_control()
-        asked += gateway.ask(50)
-        gateway.served.stop()
-    finally:
-        with gateway.served.process:
-            gateway.served.client.close()
-            gateway.served.process.kill()
-    found = house.ask("SELECT request_id FROM tidegate_records FINAL")
-    assert sorted(found) == sorted(asked)
-    assert len(parquet_ids(tmp_path / "lake")) == len(asked)
-    assert set(parquet_ids(tmp_path / "lake")) == set(asked)
+        gateway.back()
+        gateway.wait("house", lambda each: each["sent"])
+        gateway.kill("control")
+        asked.more(100)
+        gateway.back()
+        asked.more(100)
+    gateway.wait("house", is_done)
+    gateway.wait("lake", is_done)
+    assert sorted(gateway.rows("SELECT request_id FROM records")) == sorted(asked.ids)
+    assert sorted(ids(house)) == sorted(asked.ids)
+    assert sorted(read(tmp_path / "lake")) == sorted(asked.ids)
 
 
-def parquet_ids(directory: Path) -> list[str]:
+def test_control_killed_in_the_middle_of_a_file_leaves_none_torn_and_none_twice(
+    tmp_path: Path, serve: Serve
+) -> None:
+    gateway, lake, torn = serve(LAKE), tmp_path / "lake", 0
+    asked: list[str] = []
+    while torn < TORN:
+        before = files(lake)
+        asked += gateway.ask_often(20)
+        while not (begun := unfinished(lake)) and files(lake) == before:
+            pass
+        if begun:  # else it was there too soon to be seen
+            gateway.kill("control")
+            gateway.back()
+            torn += bool(unfinished(lake))
+            assert set(read(lake)) <= set(asked)
+    while len(read(lake)) < len(asked):
+        pass
+    assert sorted(read(lake)) == sorted(asked)
+    assert not unfinished(lake)  # the same file was written again
+
+
+def files(lake: Path) -> list[Path]:
+    return sorted(lake.rglob("*.parquet"))
+
+
+def unfinished(lake: Path) -> list[Path]:
+    return [path for path in lake.rglob(".*") if path.is_file()]
+
+
+def ids(house: ClickHouseServer) -> list[str]:
+    return house.ask("SELECT request_id FROM tidegate_records FINAL")
+
+
+def read(directory: Path) -> list[str]:
+    """What a reader of the whole directory finds."""
+    if not files(directory):
+        return []
     dataset: Any = import_module("pyarrow.dataset")
-    paths = [str(path) for path in directory.rglob("*.parquet")]
-    return dataset.dataset(paths).to_table(columns=["request_id"]).column(0).to_pylist()
+    found = dataset.dataset(directory, format="parquet", partitioning="hive")
+    return found.to_table(columns=["request_id"]).column(0).to_pylist()
