@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-Judge = Callable[[bytes], tuple[int, dict[str, str], bytes]]
-"""From a body to a status, headers and a body."""
+Answer = tuple[int, dict[str, str], bytes]
+"""Status, headers and a body."""
+Judge = Callable[[bytes], Answer]
+CUT = "cut"
+"""The name of a header: the connection is closed in the middle of the answer."""
 
 
-def fine(body: bytes) -> tuple[int, dict[str, str], bytes]:  # noqa: ARG001
+def fine(body: bytes) -> Answer:  # noqa: ARG001
     return 200, {}, b""
 
 
@@ -24,6 +27,8 @@ class Receiver:
     port: int
     judge: Judge = fine
     taken: list[bytes] = field(default_factory=list[bytes])
+    bodies: list[bytes] = field(default_factory=list[bytes])
+    """Those that were not taken too."""
     heads: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     paths: list[str] = field(default_factory=list[str])
 
@@ -45,15 +50,17 @@ def receiver(judge: Judge = fine, port: int = 0) -> Generator[Receiver]:
             found.heads.append({name.lower(): value for name, value in self.headers.items()})
             if self.headers["content-encoding"] == "gzip":
                 body = gzip.decompress(body)
+            found.bodies.append(body)
             status, headers, told = found.judge(body)
             if status == 200:
                 found.taken.append(body)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
-            self.send_header("content-length", str(len(told)))
+            self.send_header("content-length", str(len(told) + (CUT in headers)))
             self.end_headers()
             self.wfile.write(told)
+            self.close_connection = CUT in headers
 
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             pass
