@@ -95,6 +95,22 @@ async def test_segment_over_its_size_is_followed_by_another(tmp_path: Path) -> N
     spool.close()
 
 
+async def test_old_segment_is_left_although_nothing_more_comes(tmp_path: Path) -> None:
+    spool = SpoolWriter(tmp_path, writer="gw-0", segment_s=0.01)
+    await spool.append(b"one")
+    [path] = segments(tmp_path)
+    left = False
+    while not left:
+        await asyncio.sleep(0)
+        with claim(path) as left:
+            pass
+    assert content(tmp_path) == [b"one"]
+    await spool.append(b"two")
+    assert content(tmp_path) == [b"one", b"two"]
+    assert len(segments(tmp_path)) == 2
+    spool.close()
+
+
 async def test_new_writer_leaves_old_segments_alone(tmp_path: Path) -> None:
     for payload in (b"old", b"new"):
         spool = SpoolWriter(tmp_path, writer="gw-0", clock=StoppedClock())

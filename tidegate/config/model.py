@@ -112,7 +112,9 @@ class Spool(Settings):
     """The files that records wait in on their way to the store."""
 
     directory: AnyPath = setting(".tidegate/spool", "Directory of the segments.")
-    segment: Size = setting("16MiB", "Size at which a new segment is begun.")
+    segment: Size = setting(
+        "16MiB", "Size at which a new segment is begun; so is one after a minute."
+    )
     pending_limit: Size = setting(
         "64MiB", "Most bytes held in memory while the disk refuses; above it requests are refused."
     )

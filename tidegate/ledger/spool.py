@@ -9,6 +9,8 @@ What holds:
 - A record that the disk takes in part is cut off again and tried anew; until then it waits in
   memory. Frames within a segment are whole, save one cut at the very end by the writer's death.
 - A writer only appends to files that it made itself and holds the lock of.
+- A segment is left when it is full or old, whether or not anything is written: what is loaded, and
+  was deleted or erased in the store, is not kept by a file that nobody fills.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import os
 import re
 from collections import deque
 from pathlib import Path
+from typing import Final
 
 from tidegate.clock import Clock, SystemClock
 from tidegate.errors import Unavailable
@@ -26,6 +29,8 @@ from tidegate.ledger.segment import SUFFIX, frame, lock
 
 _WRITE_BYTES = 4 * 1024 * 1024
 _RETRY_S = 0.2
+SEGMENT_S: Final = 60.0
+"""How long one segment is written to."""
 
 _log = logging.getLogger("tidegate.spool")
 
@@ -63,6 +68,7 @@ class SpoolWriter:
         *,
         writer: str,
         segment_bytes: int = 16 * 1024 * 1024,
+        segment_s: float = SEGMENT_S,
         max_pending_bytes: int = 64 * 1024 * 1024,
         clock: Clock | None = None,
     ) -> None:
@@ -71,11 +77,13 @@ class SpoolWriter:
         self._directory = directory
         self._writer = writer
         self._segment_bytes = segment_bytes
+        self._segment_s = segment_s
         self._max_pending_bytes = max_pending_bytes
         self._clock = clock or SystemClock()
         # Asked for once: before Python 3.12 each asking costs a system call.
         self._loop = asyncio.get_running_loop()
         self._segment: _Segment | None = None
+        self._leaving: asyncio.TimerHandle | None = None
         self._named_ns = 0
         self._pending: deque[tuple[bytes, asyncio.Future[None]]] = deque()
         self._pending_bytes = 0
@@ -208,10 +216,14 @@ class SpoolWriter:
             self._leave_segment()
         if self._segment is None:
             self._segment = self._new_segment()
+            self._leaving = self._loop.call_later(self._segment_s, self._leave_segment)
         return self._segment
 
     def _leave_segment(self) -> None:
         segment, self._segment = self._segment, None
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         if segment is not None:
             segment.close()
 
