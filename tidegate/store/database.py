@@ -127,6 +127,8 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor.execute("PRAGMA cache_size=-65536")
     cursor.execute("PRAGMA wal_autocheckpoint=8000")
     cursor.execute("PRAGMA foreign_keys=ON")
+    # What is deleted is gone from the file too, and what was moved in it leaves no copy behind.
+    cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
 
 

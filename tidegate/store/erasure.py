@@ -215,8 +215,6 @@ class Erasure:
 
     def _in_turn(self, work: Callable[[Connection, int], int], most: int, turn: str) -> int:
         with self._database.writing(turn) as connection:
-            if not self._database.postgres:  # so that it is gone from the file too
-                connection.exec_driver_sql("PRAGMA secure_delete=ON")
             return work(connection, most)
 
     def _records(self, connection: Connection, most: int) -> int:
