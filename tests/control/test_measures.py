@@ -396,6 +396,20 @@ def test_waits_and_refusals_are_counted_in_any_vendors_words() -> None:
     assert found['tidegate_time_to_content_seconds_bucket{alias="fast",le="0.5"}'] == 1
 
 
+def test_bodies_that_could_not_be_masked_are_counted() -> None:
+    found = samples(
+        counted(
+            made("a", cut=["request unread", "response unread"]),
+            made("b", cut=["request", "response unread"]),
+            made("c", findings={"email": 2}),
+        )
+    )
+    left_out = "tidegate_bodies_left_out_total"
+    assert found[f'{left_out}{{alias="fast",body="request"}}'] == 1
+    assert found[f'{left_out}{{alias="fast",body="response"}}'] == 2
+    assert found['tidegate_personal_data_findings_total{alias="fast",kind="email"}'] == 2
+
+
 def test_what_is_answered_too_late_is_noted_where_it_is_summed(
     spool: Spool, store: RecordStore
 ) -> None:

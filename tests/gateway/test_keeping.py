@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
@@ -234,3 +235,33 @@ async def test_prompt_in_tokens_is_not_kept(gateway: Gateway) -> None:
     record = await gateway.record()
     assert record.request_body is not None
     assert json.loads(record.request_body)["prompt"] == "[TOKENS]"
+
+
+async def test_others_are_answered_while_a_long_body_is_masked(
+    gateway: Gateway, client: AsyncOpenAI
+) -> None:
+    send = client.chat.completions.create
+    hostile: Any = [{"role": "user", "content": "444 4111 1111 1111 1112 " * 2_000}]
+    await asyncio.gather(
+        send(model="echo", messages=hostile, user="slow"),
+        *(send(model="echo", messages=USER) for _ in range(4)),
+    )
+    await gateway.record(5)
+    *others, last = gateway.records()
+    assert [record.findings for record in others] == [{"email": 2, "card": 2}] * 4
+    assert last.request_body is not None
+    assert len(last.request_body) > 40_000
+    assert last.cut == []
+
+
+async def test_what_takes_too_long_to_mask_is_not_kept(
+    gateway: Gateway, client: AsyncOpenAI
+) -> None:
+    many: Any = [{"role": "user", "content": MAIL}] * 9_000
+    await client.chat.completions.create(model="small", messages=many, stop=[TEXT])
+    record = await gateway.record()
+    assert record.cut == ["request unread", "response unread"]
+    assert (record.bodies, record.findings) == ("redacted", {})
+    assert record.request_body is record.response_body is None
+    assert record.outcome == "ok"
+    assert MAIL.encode() not in on_disk(gateway)

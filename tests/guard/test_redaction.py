@@ -13,9 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.guard.redaction import KINDS, mask_text, masked_json
+from tidegate.guard.redaction import (
+    KINDS,
+    Pace,
+    TooHard,
+    mask_text,
+    masked_json,
+    masked_value,
+)
 
-MOST, MANY = 1 << 20, 1 << 18
+MOST, MANY = 1 << 20, 1 << 16
 
 SECRETS = {
     "email": ["john.doe@example.com", "a+b@mail.example.co.uk", "jörg@bücher.de",
@@ -111,6 +118,17 @@ def test_clean_text_stays_as_it_is(text: str) -> None:
 def test_several_numbers_in_a_row_are_all_found() -> None:
     text = "7 4111 1111 1111 1111 415-555-2671 10.1.2.3 DE89370400440532013000"
     assert masked(text)[0] == "7 [CARD] [PHONE] [IP] [IBAN]"
+
+
+def test_what_stands_before_a_number_is_not_said_twice() -> None:
+    text = "Call 415-555-2671\n4111 1111 1111 1111\n0170 1234567"
+    assert masked(text) == ("Call [PHONE]\n[CARD]\n[PHONE]", {"phone": 2, "card": 1})
+
+
+def test_long_values_end_with_a_whole_character() -> None:
+    for length in range(4090, 4100):
+        assert "é" not in masked("password=" + "x" * (length % 3) + "é" * 2000 + " a")[0][:100]
+    assert masked("a@b." + "é" * 24 + "\n")[0] == "[EMAIL]\n"
 
 
 def test_every_kind_is_one_of_those_that_are_counted() -> None:
@@ -270,3 +288,60 @@ def test_much_of_anything_is_masked(piece: str) -> None:
     body, _ = masked_json({"t": text}, MOST, {})
     assert b"ann@example.com" not in body
     json.loads(body)
+
+
+MANY_OF = {
+    "strings": ["abcdef"] * 10_000,
+    "numbers": list(range(10_000, 30_000)),
+    "names": {f"abcdef{number}": 1 for number in range(6_000)},
+    "addresses": [f"a{number}@example.com" for number in range(2_000)],
+    "json": json.dumps([10**13 + number for number in range(4_000)]),
+    "deep": json.loads("[" * 500 + '"ann@example.com"' + "]" * 500),
+}
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, *MANY_OF.values()], ids=lambda each: str(each)[:20])
+def test_no_step_is_long_whatever_is_in_a_body(value: Any) -> None:
+    if isinstance(value, str):
+        value = value * (MANY // len(value))
+    steps, most, count = masked_value({"t": value}, MOST, {}, Pace(MOST)), 0, 0
+
+    def step() -> None:
+        nonlocal count
+        count += next(steps, steps) is None
+
+    before = -1
+    while before != count:
+        before = count
+        most = max(most, _steps(step))
+    # A line takes some 50 ns; and of what is given to patterns, each step has its share.
+    assert most < 12_000
+
+
+@given(
+    st.lists(
+        st.sampled_from([*HOSTILE, *(each for _, each in PLANTED), " ", "\n", "x"]), max_size=6
+    ),
+    st.integers(4_000, 9_000),
+)
+def test_what_stands_where_a_search_goes_on_is_found(pieces: list[str], place: int) -> None:
+    # A search sees so much at once: what stands across its end is found as anywhere else.
+    before = "".join(pieces) or "x"
+    text = (before * (place // len(before) + 1))[:place] + "\n"
+    shown, _ = masked(f"{text}4111 1111 1111 1111\nann@example.com\n")
+    assert shown.endswith("[CARD]\n[EMAIL]\n") or "PRIVATE KEY" in before
+
+
+def test_what_takes_too_much_is_given_up() -> None:
+    pairs = [{f"key{number}": f"{number}@example.com"} for number in range(40_000)]
+    with pytest.raises(TooHard):
+        masked_json(pairs, 1_000, {})
+    with pytest.raises(TooHard):
+        masked_json({"embedding": [0.125] * 100_000}, MANY, {})
+
+
+def test_more_may_be_done_where_more_is_kept() -> None:
+    text = "415-555-2671 " * (MOST // 26)
+    found: dict[str, int] = {}
+    masked_json({"t": text}, MOST, found)
+    assert found == {"phone": MOST // 26}

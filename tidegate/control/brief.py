@@ -75,3 +75,4 @@ class Brief(Struct, gc=False):
     response_body: memoryview | None = None
     """As it stands in the payload, not copied."""
     findings: dict[str, int] = {}
+    cut: list[str] = []

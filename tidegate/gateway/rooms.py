@@ -12,6 +12,7 @@ from tidegate.gateway.admit import Desk
 from tidegate.gateway.attempt import Provider
 from tidegate.gateway.exchange import Header
 from tidegate.gateway.passthrough import Doors
+from tidegate.gateway.stepper import Stepper
 from tidegate.gateway.tracing import Tracing
 from tidegate.policy.health import Health
 from tidegate.policy.retry import RetrySettings
@@ -68,6 +69,8 @@ class Rooms:
     keeping: Mapping[str | None, Keeping]
     """What teams allow to be kept of prompts and answers, by name."""
     spool: Spool
+    stepper: Stepper
+    """Does what would hold the loop for too long."""
     tracing: Tracing
     loop_time: Callable[[], float]
     """The event loop's clock, in seconds: what deadlines are told in."""

@@ -54,7 +54,7 @@ from tidegate.gateway.exchange import (
     Header,
     header_text,
 )
-from tidegate.gateway.keeping import keep_bodies, strictest
+from tidegate.gateway.keeping import keep_bodies, leave_out, strictest
 from tidegate.gateway.noting import (
     attributed,
     note_answer,
@@ -68,6 +68,7 @@ from tidegate.gateway.passthrough import PREFIX, pass_through
 from tidegate.gateway.quotas import quota_headers, refused_headers, retry_headers
 from tidegate.gateway.rooms import Rooms
 from tidegate.gateway.wires import Wire
+from tidegate.guard.redaction import TooHard
 from tidegate.net import trace_context
 from tidegate.telemetry.record import Record, encode
 from tidegate.types import NO_CALL, Call, Choice, Facts, Keeping, Plan, Principal, Terms
@@ -365,7 +366,12 @@ async def settle(rooms: Rooms, exchange: Exchange, ending: Ending | None) -> Non
             record.outcome, record.status = "client_gone", CALLER_GONE_STATUS
     elif record.error is None:
         record.outcome = "client_gone"
-    keep_bodies(exchange)
+    try:
+        masking = rooms.stepper.begin(keep_bodies(exchange))
+        if masking is not None:
+            await masking
+    except (TooHard, asyncio.CancelledError):  # a drain's time may be over
+        leave_out(exchange)
     note_tries(record)
     try:
         written = rooms.spool.append(encode(record))

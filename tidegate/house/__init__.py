@@ -113,6 +113,7 @@ def build(config: Config, lasting: Lasting) -> House:
         ),
         keeping=keeping_of_teams(config),
         spool=lasting.spool,
+        stepper=lasting.stepper,
         tracing=Tracing(
             frozenset(name for name, each in config.providers.items() if _is_traced(each)),
             None if config.traces.endpoint is None else config.traces.sample,

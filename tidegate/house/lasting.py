@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tidegate.conversations.archive import ControlArchive
 from tidegate.conversations.recent import Recent
+from tidegate.gateway.stepper import Stepper
 from tidegate.guard.watch import Watch
 from tidegate.house.counting import Counting
 from tidegate.ledger.spool import SpoolWriter
@@ -28,6 +29,7 @@ class Lasting:
     """Ports of the providers that run beside us."""
     wards: Wards = field(default_factory=Wards)
     slots: Slots = field(default_factory=Slots)
+    stepper: Stepper = field(default_factory=Stepper)
     recent: Recent = field(default_factory=Recent)
     counting: Counting = field(default_factory=Counting.alone)
     watch: Watch = field(default_factory=lambda: Watch(Path()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Final
 
 import msgspec
@@ -19,6 +19,8 @@ from tidegate.net.sse import SseDecoder
 UNREADABLE: Final = (TidegateError, msgspec.MsgspecError, ValueError, TypeError, KeyError)
 SPOKEN: Final[Mapping[str, Spoken]] = {"chat": chat, "messages": messages, "responses": responses}
 """The formats that callers use and that can be read again."""
+
+_STEP_BYTES: Final = 8_192
 
 
 class _Written(Struct):
@@ -65,16 +67,29 @@ def joined(wire: str, body: bytes) -> Reply | None:
 
     What came before it broke off was said.
     """
+    pieces = joining(wire, body)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            return end.value
+
+
+def joining(wire: str, body: bytes) -> Generator[None, None, Reply | None]:
+    """The same in steps of a few dozen events."""
     spoken = SPOKEN.get(wire)
     if spoken is None and wire != "completions":
         return None
     deltas: list[Delta] = []
     reader: Reader = _Completions() if spoken is None else spoken.reader()
     try:
-        for event in SseDecoder(len(body) + 1).feed(body):
-            if reader.done:
-                break
-            deltas += reader.read(event.event, event.data)
+        decoder = SseDecoder(len(body) + 1)
+        for place in range(0, len(body), _STEP_BYTES):
+            for event in decoder.feed(body[place : place + _STEP_BYTES]):
+                if reader.done:
+                    break
+                deltas += reader.read(event.event, event.data)
+            yield
     except UNREADABLE:
         pass
     return gathered(deltas)

@@ -114,6 +114,11 @@ FINDINGS: Final = Meaning(
     "tidegate_personal_data_findings_total", "counter", ("alias", "kind"), "findings",
     "Personal data and credentials that were masked in prompts and answers before they were kept.",
 )  # fmt: skip
+LEFT_OUT: Final = Meaning(
+    "tidegate_bodies_left_out_total", "counter", ("alias", "body"), "bodies",
+    "Prompts (`request`) and answers (`response`) that were not kept, though they should have "
+    "been: nobody could say in time what is in them.",
+)  # fmt: skip
 DEGRADED: Final = Meaning(
     "tidegate_degraded_total", "counter", ("alias", "how"), "requests",
     "Requests that no target answered and that were answered all the same.",

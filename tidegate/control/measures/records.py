@@ -39,6 +39,7 @@ _LIMITED: Final = frozenset({
 """Outcomes of requests that were planned: their alias is one that there is."""
 _REFUSED: Final = frozenset({"limited", "refused"})
 _FORMS: Final = frozenset({"good", "repaired", "malformed", "unchecked"})
+_LEFT_OUT: Final = {"request unread": "request", "response unread": "response"}
 _CLASSES: Final = ("ok", "client_gone", "limited", "refused", "failed", "lost")
 _MS: Final = 1000.0
 
@@ -79,6 +80,7 @@ class _Columns(NamedTuple):
     downgraded: Sequence[str | None]
     finish_reason: Sequence[str | None]
     findings: Sequence[dict[str, int]]
+    cut: Sequence[Sequence[str]]
     form: Sequence[str | None]
     input_tokens: Sequence[int | None]
     output_tokens: Sequence[int | None]
@@ -148,6 +150,7 @@ class Measures:
         self._refusals = counter(of.REFUSALS)
         self._truncations = counter(of.TRUNCATIONS)
         self._findings = counter(of.FINDINGS)
+        self._left_out = counter(of.LEFT_OUT)
         self._degraded = counter(of.DEGRADED)
         self._adapted = counter(of.ADAPTED)
         self._downgrades = counter(of.DOWNGRADES)
@@ -407,6 +410,8 @@ class Measures:
         if any(told.findings):
             for kind, count in (each for found in told.findings for each in found.items()):
                 self._findings.add((alias, kind if kind in KINDS else OTHER), count)
+        for body in (_LEFT_OUT[each] for cut in told.cut for each in cut if each in _LEFT_OUT):
+            self._left_out.add((alias, body), 1)
         if any(told.form):
             for form in filter(None, told.form):
                 self._checked.add((alias, form if form in _FORMS else OTHER), 1)

@@ -1,10 +1,15 @@
 """Personal data and credentials out of what is stored: found in text, replaced by `[EMAIL]` etc.
 
-Everything here is linear in the length of what it reads, whatever is in it. What is clean costs a
-few microseconds: a handful of searches for bytes that anything to be masked cannot do without.
+Everything here is linear in the length of what it reads, whatever is in it, and is done in steps of
+about a millisecond (`steps.py`). What is clean costs a few microseconds: a handful of searches for
+bytes that anything to be masked cannot do without.
 """
 
-from tidegate.guard.redaction.text import KINDS, Findings, is_clean_json, mask_text
-from tidegate.guard.redaction.tree import masked_json
+from tidegate.guard.redaction.steps import Pace, Steps, TooHard
+from tidegate.guard.redaction.text import KINDS, Findings, is_clean_json, mask_text, masked_text
+from tidegate.guard.redaction.tree import masked_json, masked_value
 
-__all__ = ["KINDS", "Findings", "is_clean_json", "mask_text", "masked_json"]
+__all__ = [
+    "KINDS", "Findings", "Pace", "Steps", "TooHard", "is_clean_json", "mask_text", "masked_json",
+    "masked_text", "masked_value",
+]  # fmt: skip

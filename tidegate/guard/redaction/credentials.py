@@ -1,7 +1,8 @@
 """Credentials in text: keys and tokens of known vendors, private keys, passwords in URLs.
 
 Text is UTF-8. Keys are looked for within whole runs of the characters that keys are made of, each
-run once, so that no text makes the search begin again and again.
+run once, so that no text makes the search begin again and again. What masks is done in steps
+(`steps.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import re
 import string
 from collections.abc import Callable, Iterator
 from typing import Final
+
+from tidegate.guard.redaction.steps import MATCH, Pace, Steps, replaced, seek
 
 Mark = Callable[[str], bytes]
 """Counts a finding of a kind and returns its mark."""
@@ -21,7 +24,7 @@ _RUNS: Final = bytes(ord("a") if code in _IN_KEYS else ord(" ") for code in rang
 _RUN: Final = b"a" * _RUN_BYTES
 _KEY: Final = re.compile(
     rb"""
-      sk-(?=[A-Za-z0-9_\-]{0,99}[0-9])(?=[A-Za-z0-9_\-]{16})
+      sk-(?=[A-Za-z_\-]{0,99}+[0-9])(?=[A-Za-z0-9_\-]{16})
     | (?:tga?|csk|xai|pplx|glpat|pypi)-(?=[A-Za-z0-9_\-]{16})
     | [srp]k_(?:live|test)_(?=[A-Za-z0-9]{8}) | whsec_(?=[A-Za-z0-9]{16})
     | (?:AKIA|ASIA|ABIA|ACCA)(?=[A-Z0-9]{16})
@@ -37,13 +40,23 @@ _DOTTED: Final = re.compile(rb"[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)?")
 _BEFORE: Final = {b"ya29.": 5, b"SG.": 3}
 _HOOK, _HOOK_BYTES = b"hooks.slack.com/", 80
 
+_ENDS = (
+    b"sk-", b"tg-", b"tga-", b"xai-", b"pplx-", b"glpat-", b"pypi-", b"k_live_", b"k_test_",
+    b"whsec_", b"gh[pousr]_", b"github_pat_", b"xox[a-z]-", b"xapp-", b"GOCSPX-", b"gsk_", b"hf_",
+    b"r8_", b"fw_", b"npm_",
+)  # fmt: skip
+_LIKELY: Final = re.compile(
+    rb"[\-_](?<=[A-Za-z0-9].)(?:" + b"|".join(b"(?<=" + end + b")" for end in _ENDS) + rb")"
+    rb"|A[KSBC][IC]A|AIza|eyJ"
+)
+"""How keys and tokens begin: told by how that ends, which is rarer than its first letters."""
 _ACCOUNT: Final = re.compile(rb"[A-Za-z]{2}[0-9]{2}[A-Za-z0-9]{11}")
 
 _BEARER: Final = re.compile(
-    rb"[Bb](?i:earer)([ \t]{1,4})(?=[^\s]{0,99}[0-9])[A-Za-z0-9._~+/\-]{8,}={0,2}"
+    rb"[Bb](?i:earer)([ \t]{1,4})(?=[^\s0-9]{0,99}+[0-9])[A-Za-z0-9._~+/\-]{8,}={0,2}"
 )
 _IS = rb"""\\?["']?[ \t]{0,4}[:=][ \t]{0,4}\\?["']?(?:(?i:basic|token|bearer)[ ])?"""
-_VALUE = rb"""[^\s"'\\,;<>(){}\[\]$]{6,4096}"""
+_VALUE = rb"""[^\s"'\\,;<>(){}\[\]$]{6,4096}[\x80-\xbf]{0,3}"""
 _SAID: Final = tuple(
     (gate, kind, re.compile(rb"(" + name + _IS + rb")" + _VALUE))
     for gate, kind, name in (
@@ -55,23 +68,21 @@ _SAID: Final = tuple(
         (b"token", "token", rb"[Tt](?i:oken)(?<=(?i:[a-z][_\-]token))"),
     )
 )
-_WORDS: Final = (b"passw", b"authorization", b"apikey", b"secret")
-_JOINED: Final = (b"_key", b"-key", b"-token")
 SECRET_NAME: Final = re.compile(
     r"(?i)(?:.{0,30}[_\-])?(?:authorization|api[_\-]?key|secret(?:[_\-](?:access[_\-])?key)?"
     r"|(?:access|refresh|auth|api)[_\-]?token|passw(?:or)?d)"
 )
 """What a field is called whose value is a secret, whatever it looks like."""
-_IN_URL: Final = re.compile(rb"(:\\?/\\?/[^/\s:\"'\\<>]{0,256}:)[^/\s@\"'\\<>]{1,256}(?=@)")
+_IN_URL: Final = re.compile(rb"(:\\?/\\?/[^/\s:\"'\\<>]{0,256}+:)[^/\s@\"'\\<>]{1,256}+(?=@)")
 _PRIVATE: Final = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _ESCAPED: Final = frozenset(b"nrtbf")
 
 
-def mask_private_keys(text: bytes, mark: Mark) -> bytes:
+def mask_private_keys(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:
     """Without blocks of private keys; one that does not end is taken to go on to the end."""
     parts: list[bytes] = []
     place = 0
-    while (begin := _PRIVATE.search(text, place)) is not None:
+    while (begin := (yield from seek(_PRIVATE, text, place, pace))) is not None:
         parts += (text[place : begin.start()], mark("private_key"))
         end = text.find(b"-----END", begin.end())
         end = -1 if end < 0 else text.find(b"-----", end + len(b"-----END"))
@@ -79,62 +90,66 @@ def mask_private_keys(text: bytes, mark: Mark) -> bytes:
     return b"".join((*parts, text[place:])) if parts else text
 
 
-def mask_passwords(text: bytes, mark: Mark) -> bytes:
+def mask_passwords(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:
     """Without passwords in URLs."""
-    return _IN_URL.sub(lambda found: found[1] + mark("password"), text)
+    return replaced(_IN_URL, text, lambda found: found[1] + mark("password"), pace)
 
 
 def speaks_of_secrets(text: bytes) -> bool:
     """Whether a word is in it after which a secret may be said."""
     small = text.lower()
-    if b"earer" in small:
+    if b"bearer" in small:
         return True
     if b":" not in text and b"=" not in text:
         return False
-    if any(word in small for word in _WORDS):
+    if b"passw" in small or b"secret" in small or (b"z" in small and b"authorization" in small):
         return True
-    if b"_" not in text and b"-" not in text:
-        return False
+    if b"key" in small and (b"apikey" in small or b"_key" in small or b"-key" in small):
+        return True
     # Of `max_tokens` and the like there are many.
-    if small.count(b"_token") > small.count(b"_tokens"):
-        return True
-    return any(word in small for word in _JOINED)
+    return small.count(b"_token") > small.count(b"_tokens") or b"-token" in small
 
 
-def mask_said(text: bytes, mark: Mark) -> bytes:
+def mask_said(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:
     """Without what follows `Bearer`, `password:`, `api_key=` and the like."""
     small = text.lower()
     if b"earer" in small:
-        text = _BEARER.sub(lambda found: b"Bearer" + found[1] + mark("token"), text)
+        text = yield from replaced(
+            _BEARER, text, lambda found: b"Bearer" + found[1] + mark("token"), pace
+        )
     for gate, kind, pattern in _SAID:
         if gate in small:
-            text = pattern.sub(lambda found, kind=kind: found[1] + mark(kind), text)
+            text = yield from replaced(
+                pattern, text, lambda found, kind=kind: found[1] + mark(kind), pace
+            )
     return text
 
 
 def has_key(text: bytes) -> bool:
     """Whether a key or a token may be in it, or a bank account written in one."""
-    if any(True for _ in _keys(text)):
-        return True
-    return any(_ACCOUNT.match(text, begin) for begin, _ in _runs(text))
+    for begin, end in _runs(text):
+        if _LIKELY.search(text, begin, end) is not None:
+            return True
+        if _ACCOUNT.match(text, begin) is not None or _introduced(text, begin, 0):
+            return True
+    return False
 
 
-def mask_keys(text: bytes, mark: Mark) -> bytes:
+def mask_keys(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:
     """Without keys and tokens that are known by how they begin."""
     parts: list[bytes] = []
     place = 0
-    for begin, end, kind in _keys(text):
-        parts += (text[place:begin], mark(kind))
-        place = end
-    return b"".join((*parts, text[place:])) if parts else text
-
-
-def _keys(text: bytes) -> Iterator[tuple[int, int, str]]:
-    place = 0
     for begin, end in _runs(text):
-        if begin >= place and (found := _key(text, begin, end, place)) is not None:
-            yield found
-            place = found[1]
+        if pace.spend(MATCH // 4):
+            yield
+        if begin < place:
+            continue
+        found = yield from _key(text, begin, end, place, pace)
+        if found is not None:
+            begin, end, kind = found  # noqa: PLW2901 - of the run there remains the key
+            parts += (text[place:begin], mark(kind))
+            place = end
+    return b"".join((*parts, text[place:])) if parts else text
 
 
 def _runs(text: bytes) -> Iterator[tuple[int, int]]:
@@ -148,22 +163,34 @@ def _runs(text: bytes) -> Iterator[tuple[int, int]]:
         place = end
 
 
-def _key(text: bytes, begin: int, end: int, least: int) -> tuple[int, int, str] | None:
+def _key(
+    text: bytes, begin: int, end: int, least: int, pace: Pace
+) -> Steps[tuple[int, int, str] | None]:
     """The key in the run from `begin` to `end`; what is before `least` was one already."""
-    for found in _KEY.finditer(text, begin, end):
-        at = found.start()
+    place = begin
+    while (found := (yield from seek(_KEY, text, place, pace, end))) is not None:
+        at, place = found.start(), found.end()
         if at == begin or not text[at - 1 : at].isalnum() or _is_escape(text, begin, at):
             return at, end, "api_key"
     at = text.find(b"eyJ", begin, end)
     if at >= 0 and (token := _TOKEN.match(text, at)) is not None:
         return at, token.end(), "token"
-    for before, length in _BEFORE.items():
-        if begin - length >= least and text.startswith(before, begin - length):
-            dotted = _DOTTED.match(text, begin)
-            return begin - length, dotted.end() if dotted else end, "token"
-    if _HOOK in text[max(least, begin - _HOOK_BYTES) : begin]:
+    before = _introduced(text, begin, least)
+    if before == len(_HOOK):
         return begin, end, "api_key"
+    if before:
+        dotted = _DOTTED.match(text, begin)
+        return begin - before, dotted.end() if dotted else end, "token"
     return None
+
+
+def _introduced(text: bytes, begin: int, least: int) -> int:
+    """How long what says of a run's beginning that it is a key is; 0 where nothing does."""
+    if text[begin - 1 : begin] == b".":
+        for before, length in _BEFORE.items():
+            if begin - length >= least and text.startswith(before, begin - length):
+                return length
+    return len(_HOOK) if _HOOK in text[max(least, begin - _HOOK_BYTES) : begin] else 0
 
 
 def _is_escape(text: bytes, begin: int, at: int) -> bool:

@@ -7,26 +7,37 @@ between them may stand what people write there.
 from __future__ import annotations
 
 import re
+import socket
 import string
-from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
-from itertools import accumulate
+from collections.abc import Mapping
 from typing import Final
 
 from tidegate.guard.redaction.credentials import Mark
+from tidegate.guard.redaction.steps import MATCH, WINDOW, Pace, Steps, replaced, seek
 
 _WIDE = rb"\xc2\xa0|\xe2\x80[\x89\x90-\x93\xaf]"
 """Spaces and hyphens that do not break, and thin ones."""
 _SEP = rb"(?:[ \t.\-]|" + _WIDE + rb")"
 _PHONE_SEP = rb"(?:[ \t.\-/()]|" + _WIDE + rb")"
-_LINES: Final = re.compile(rb"[+(]{0,2}[0-9](?:" + _PHONE_SEP + rb"{0,3}[0-9]){6,}")
+_NUMBERS: Final = re.compile(
+    rb"[0-9](?:" + _PHONE_SEP + rb"{0,3}+[0-9]){6}"
+    rb"|[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
+    rb"|(?<=[A-Za-z][A-Za-z])[0-9]{2}(?:(?:[ \-]|\xc2\xa0)?[A-Za-z0-9]){11}"
+)
+"""How everything begins that is looked for here."""
+_LINE: Final = re.compile(rb"(?:[ \t.\-/()]{0,3}+[0-9]++|" + _PHONE_SEP + rb"{1,3}+[0-9]++)*+")
 """Digits that may belong together; what is masked of them is looked at in its surroundings."""
 _BEFORE, _BEHIND = 48, 1
+_LEAST_LINE, _LEAST_SSN, _LEAST_CARD, _DOTS = 7, 9, 13, 3
+_SAYS: Final = (b" ", b".", b":", b"=", b"#")
+"""What stands between a word such as `phone` and the number."""
 _OPENS: Final = b"+("
 
-_CARDS: Final = re.compile(rb"[0-9](?:" + _SEP + rb"{0,2}[0-9]){12,}")
+_CARD: Final = re.compile(rb"(?<![0-9])[2-6][0-9]{2}(?:" + _SEP + rb"{0,2}+[0-9]){10}")
+"""How one may begin."""
 _GROUP: Final = re.compile(rb"[0-9]+")
-_CARD_DIGITS: Final = (13, 19)
+_BETWEEN: Final = re.compile(_SEP + rb"{0,2}")
+_CARD_DIGITS: Final = 19
 _LEAST_GROUP, _MOST_GROUPS = 3, 6
 _BRANDS: Final[Mapping[int, frozenset[int]]] = {
     2: frozenset({16}),
@@ -36,9 +47,10 @@ _BRANDS: Final[Mapping[int, frozenset[int]]] = {
     6: frozenset({16, 17, 18, 19}),
 }
 """How long numbers are, by their first digit."""
-_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _ZERO = ord("0")
-_ONLY_DIGITS: Final = bytes(_ZERO if chr(code) in string.digits else 32 for code in range(256))
+_VALUES: Final = bytes((code - _ZERO) % 256 for code in range(256))
+_DOUBLED: Final = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9, *range(10, 256)))
+_NOT_DIGITS: Final = bytes(code for code in range(256) if chr(code) not in string.digits)
 
 _IBAN_REST: Final = re.compile(rb"(?:(?:[ \-]|\xc2\xa0)?[A-Za-z0-9]){11,30}")
 _IBANS = (
@@ -63,16 +75,16 @@ _SSN: Final = re.compile(
 )
 _START = rb"(?:(?<!\w)(?<![0-9][./\-])|(?<=\\[nrtbf]))"
 _PHONES: Final = re.compile(
-    rb"(?<![0-9+])\+[1-9](?:" + _PHONE_SEP + rb"{0,3}[0-9]){6,14}(?![0-9])"
+    rb"(?<![0-9+])\+[1-9](?:" + _PHONE_SEP + rb"{0,3}+[0-9]){6,14}(?![0-9])"
     rb"|" + _START + rb"(?:1[ .\-])?(?:\([2-9][0-9]{2}\)[ ]?|[2-9][0-9]{2}[ .\-])"
     rb"[2-9][0-9]{2}[ .\-][0-9]{4}(?![0-9])"
     rb"|" + _START + rb"\(?0(?!00|[0-9]?[/.\-][0-9]{1,2}[/.\-][0-9]{2,4}(?![0-9]))[0-9]"
-    rb"(?:(?:[ \-/()]|" + _WIDE + rb"){0,2}[0-9]){7,13}(?!\w)"
+    rb"(?:(?:[ \-/()]|" + _WIDE + rb"){0,2}+[0-9]){7,13}(?!\w)"
 )
 _CALLED: Final = re.compile(
     rb"((?i:(?<![a-z])(?:phone|telephone|telefon|tel|mobile|cell|fax|whatsapp|sms|call)"
     rb"(?: (?:number|no|nr|me|us|is|at|on)){0,3})[ .:=#]{1,4})"
-    rb"\(?[0-9](?:" + _PHONE_SEP + rb"{0,2}[0-9]){6,14}(?![0-9])"
+    rb"\(?[0-9](?:" + _PHONE_SEP + rb"{0,2}+[0-9]){6,14}(?![0-9])"
 )
 
 _IPV4: Final = re.compile(
@@ -80,53 +92,59 @@ _IPV4: Final = re.compile(
     rb"(?![0-9]|\.[0-9])"
 )
 _IPV6: Final = re.compile(
-    rb":(?:[0-9A-Fa-f]{0,4}:){1,6}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]{0,4})(?![\w:])"
+    rb":(?:[0-9A-Fa-f]{0,4}+:){1,6}+(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]{0,4})(?![\w:])"
 )
 _ESCAPES: Final = frozenset({b"\\n", b"\\r", b"\\t", b"\\b", b"\\f"})
 _HEX: Final = re.compile(rb"[0-9A-Fa-f]{1,4}")
-_NOBODY: Final = frozenset({"127.0.0.1", "0.0.0.0", "255.255.255.255", "::1", "::"})  # noqa: S104
+_NOBODY: Final = frozenset(
+    {
+        *(socket.inet_pton(socket.AF_INET, each) for each in ("127.0.0.1", "0.0.0.0")),  # noqa: S104
+        socket.inet_pton(socket.AF_INET, "255.255.255.255"),
+        *(socket.inet_pton(socket.AF_INET6, each) for each in ("::1", "::")),
+    }
+)
 
 
-def mask_numbers(text: bytes, mark: Mark) -> bytes:
+def mask_numbers(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:
     """Without cards, accounts, SSNs, telephones and addresses of IPv4.
 
     It goes from one group of digits to the next.
     """
-    digits = text.translate(_ONLY_DIGITS)
     parts: list[bytes] = []
-    place, at = 0, digits.find(b"0")
-    while at >= 0:
-        found = _number(text, place, at, mark)
-        if found is None:
-            end = digits.find(b" ", at)
-        else:
-            begin, end, said = found
+    place = seen = 0
+    while (found := (yield from seek(_NUMBERS, text, seen, pace))) is not None:
+        begin, seen, said = yield from _number(text, place, found.start(), mark, pace)
+        if said is not None:
             parts += (text[place:begin], said)
-            place = end
-        at = digits.find(b"0", end) if end >= 0 else -1
+            place = seen
     return b"".join((*parts, text[place:])) if parts else text
 
 
-def mask_ipv6(text: bytes, mark: Mark) -> bytes:
+def mask_ipv6(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:
     """Without addresses of IPv6."""
     parts: list[bytes] = []
-    place = 0
-    for found in _IPV6.finditer(text):
+    place = seen = 0
+    while (found := (yield from seek(_IPV6, text, seen, pace))) is not None:
+        seen = found.end()
         begin = _ipv6_begin(text, place, found.start())
-        if begin is not None and _is_somebody(text[begin : found.end()]):
+        if begin is not None and _is_somebody(text[begin:seen]):
             parts += (text[place:begin], mark("ip"))
-            place = found.end()
+            place = seen
     return b"".join((*parts, text[place:])) if parts else text
 
 
 def is_card(digits: str) -> bool:
     """Whether so many digits are the number of a card."""
-    length = len(digits)
-    return length in _BRANDS.get(int(digits[:1]), ()) and _Luhn(digits.encode()).fits(0, length)
+    return len(digits) in _BRANDS.get(int(digits[:1]), ()) and _has_check_digit(digits.encode())
 
 
-def _number(text: bytes, least: int, at: int, mark: Mark) -> tuple[int, int, bytes] | None:
-    """Where what begins with the digit at `at` begins and ends, and what is left of it."""
+def _number(
+    text: bytes, least: int, at: int, mark: Mark, pace: Pace
+) -> Steps[tuple[int, int, bytes | None]]:
+    """Where what begins with the digit at `at` begins and ends, and what is left of it.
+
+    None stands for nothing that is known: then its end is where to look on.
+    """
     if b"." in text[at + 1 : at + 4]:
         address = _IPV4.match(text, at)
         if address is not None and _is_somebody(address[0]):
@@ -135,19 +153,29 @@ def _number(text: bytes, least: int, at: int, mark: Mark) -> tuple[int, int, byt
         end = _iban_end(text, at - 2)
         if end is not None:
             return at - 2, end, mark("iban")
-    begin = at
+    begin, end = at, at + 1
     while begin > max(least, at - 2) and text[begin - 1] in _OPENS:
         begin -= 1
-    line = _LINES.match(text, begin)
-    return None if line is None else (begin, line.end(), _without_lines(line, mark))
+    while (more := _LINE.match(text, end, end + WINDOW)) is not None and more.end() > end:
+        if pace.spend(more.end() - end):
+            yield
+        end = more.end()
+    if len(text[at : min(end, at + WINDOW)].translate(None, _NOT_DIGITS)) < _LEAST_LINE:
+        group = _GROUP.match(text, at)
+        return at, at + 1 if group is None else group.end(), None
+    # What was looked at already is nothing to look at once more.
+    before = text[max(least, begin - _BEFORE) : begin]
+    said = yield from _without_lines(before, text[begin:end], text[end : end + _BEHIND], mark, pace)
+    return begin, end, said
 
 
 def _is_somebody(address: bytes) -> bool:
     if b":" in address and not any(map(_is_digit, address)):
         return False  # such as `a::b` in a program
+    family = socket.AF_INET6 if b":" in address else socket.AF_INET
     try:
-        return str(ip_address(address.decode())) not in _NOBODY
-    except ValueError:
+        return socket.inet_pton(family, address.decode()) not in _NOBODY
+    except OSError:
         return False
 
 
@@ -167,16 +195,25 @@ def _ipv6_begin(text: bytes, least: int, colon: int) -> int | None:
     return begin
 
 
-def _without_lines(found: re.Match[bytes], mark: Mark) -> bytes:
-    text, begin, end = found.string, found.start(), found.end()
-    before, behind = text[max(0, begin - _BEFORE) : begin], text[end : end + _BEHIND]
-    said = before + found[0] + behind
-    if b"." in found[0]:
-        said = _IPV4.sub(lambda each: mark("ip") if _is_somebody(each[0]) else each[0], said)
-    said = _CARDS.sub(lambda run: _without_cards(run[0], mark), said)
-    said = _SSN.sub(lambda each: _without_ssn(each, mark), said)
-    said = _PHONES.sub(lambda _each: mark("phone"), said)
-    said = _CALLED.sub(lambda each: each[1] + mark("phone"), said)
+def _without_lines(
+    before: bytes, line: bytes, behind: bytes, mark: Mark, pace: Pace
+) -> Steps[bytes]:
+    digits = len(line.translate(None, _NOT_DIGITS))
+    said = before + line + behind
+    if pace.spend(MATCH):
+        yield
+    if line.count(b".") >= _DOTS:
+        said = yield from replaced(
+            _IPV4, said, lambda each: mark("ip") if _is_somebody(each[0]) else each[0], pace
+        )
+    if digits >= _LEAST_CARD:
+        said = yield from _without_cards(said, mark, pace)
+    if digits >= _LEAST_SSN:
+        said = yield from replaced(_SSN, said, lambda each: _without_ssn(each, mark), pace)
+    if digits >= _LEAST_SSN or b"+" in line:
+        said = yield from replaced(_PHONES, said, lambda _each: mark("phone"), pace)
+    if before[-1:] in _SAYS:
+        said = yield from replaced(_CALLED, said, lambda each: each[1] + mark("phone"), pace)
     return said.removeprefix(before).removesuffix(behind)
 
 
@@ -185,60 +222,45 @@ def _without_ssn(found: re.Match[bytes], mark: Mark) -> bytes:
     return mark("ssn") if plain is None else found[0][: -len(plain)] + mark("ssn")
 
 
-class _Luhn:
-    """The sums of all stretches of some digits, each in one step. Source: ISO/IEC 7812-1."""
-
-    def __init__(self, digits: bytes) -> None:
-        pairs = [(code - _ZERO, _DOUBLED[code - _ZERO]) for code in digits]
-        ways = [pair[place & 1] for place, pair in enumerate(pairs)]
-        others = [pair[~place & 1] for place, pair in enumerate(pairs)]
-        self._sums = list(accumulate(ways, initial=0)), list(accumulate(others, initial=0))
-
-    def fits(self, begin: int, end: int) -> bool:
-        """Whether the last of them is the check digit of the rest."""
-        sums = self._sums[~end & 1]  # in which the last one is not doubled
-        return (sums[end] - sums[begin]) % 10 == 0
-
-
-def _without_cards(run: bytes, mark: Mark) -> bytes:
-    groups = [(found.start(), found.end()) for found in _GROUP.finditer(run)]
-    ends = list(accumulate((end - begin for begin, end in groups), initial=0))
-    digits = b"".join(run[begin:end] for begin, end in groups)
+def _without_cards(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:
     parts: list[bytes] = []
-    place = first = 0
-    luhn: _Luhn | None = None
-    while first < len(groups):
-        if ends[first + 1] - ends[first] < _LEAST_GROUP:
-            first += 1
-            continue
-        lengths = _BRANDS.get(digits[ends[first]] - _ZERO)
-        last = -1
-        if lengths is not None:
-            for behind in _spans(groups, first):
-                if ends[behind] - ends[first] in lengths:
-                    luhn = luhn or _Luhn(digits)
-                    if luhn.fits(ends[first], ends[behind]):
-                        last = behind
-        if last < 0:
-            first += 1
-            continue
-        parts += (run[place : groups[first][0]], mark("card"))
-        place, first = groups[last - 1][1], last
-    return b"".join((*parts, run[place:])) if parts else run
+    place = seen = 0
+    while (found := (yield from seek(_CARD, text, seen, pace))) is not None:
+        begin = found.start()
+        end = _card_end(text, begin)
+        if end is None:
+            group = _GROUP.match(text, begin)
+            seen = found.end() if group is None else group.end()
+        else:
+            parts += (text[place:begin], mark("card"))
+            place = seen = end
+    return b"".join((*parts, text[place:])) if parts else text
 
 
-def _spans(groups: list[tuple[int, int]], first: int) -> Iterator[int]:
-    # Ends of the stretches of groups, beginning with `first`, that could be one number.
-    count = 0
-    for place in range(first, min(first + _MOST_GROUPS, len(groups))):
-        size = groups[place][1] - groups[place][0]
-        count += size
-        if count > _CARD_DIGITS[1]:
-            return
-        if count >= _CARD_DIGITS[0]:
-            yield place + 1
-        if size < _LEAST_GROUP:  # a short one is the last
-            return
+def _card_end(text: bytes, begin: int) -> int | None:
+    """Where the longest row of groups ends, from `begin` on, that is the number of a card."""
+    lengths = _BRANDS[text[begin] - _ZERO]
+    digits, at, found = b"", begin, None
+    for _ in range(_MOST_GROUPS):
+        group = _GROUP.match(text, at)
+        if group is None:
+            break
+        digits += group[0]
+        if len(digits) > _CARD_DIGITS:
+            break
+        if len(digits) in lengths and _has_check_digit(digits):
+            found = group.end()
+        if len(group[0]) < _LEAST_GROUP:  # a short one is the last
+            break
+        between = _BETWEEN.match(text, group.end())
+        at = group.end() if between is None else between.end()
+    return found
+
+
+def _has_check_digit(digits: bytes) -> bool:
+    """Whether the last of some digits is the check digit of the rest. Source: ISO/IEC 7812-1."""
+    values = digits.translate(_VALUES)
+    return (sum(values[-1::-2]) + sum(values.translate(_DOUBLED)[-2::-2])) % 10 == 0
 
 
 def _iban_end(text: bytes, begin: int) -> int | None:

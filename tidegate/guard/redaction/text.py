@@ -21,6 +21,7 @@ from tidegate.guard.redaction.credentials import (
     speaks_of_secrets,
 )
 from tidegate.guard.redaction.numbers import mask_ipv6, mask_numbers
+from tidegate.guard.redaction.steps import WINDOW, Pace, Steps, outright, replaced, seek
 
 KINDS: Final = (
     "email", "phone", "card", "iban", "ip", "ssn", "api_key", "token", "password", "private_key",
@@ -44,57 +45,72 @@ _COLONS: Final = re.compile(rb":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]")
 _ESCAPE: Final = re.compile(rb"\\u00([2-7][0-9A-Fa-f])")
 _HARMLESS: Final = frozenset((string.ascii_letters + string.digits + "@.+-_:/ ()%=").encode())
 _LABEL = rb"[A-Za-z0-9\x80-\xff](?:[A-Za-z0-9\-\x80-\xff]{0,61}[A-Za-z0-9\x80-\xff])?"
-_TOP = rb"(?:[A-Za-z\x80-\xff]{2,48}|xn--[A-Za-z0-9\-]{2,59})"
+_TOP = rb"(?:[A-Za-z\x80-\xff]{2,48}[\x80-\xbf]{0,3}|xn--[A-Za-z0-9\-]{2,59})"
 _AT: Final = re.compile(rb"@(?:" + _LABEL + rb"\.){1,8}" + _TOP)
 _AT_ESCAPED: Final = re.compile(rb"%40(?:" + _LABEL + rb"\.){1,8}" + _TOP)
 _LOCAL: Final = re.compile(rb"[\w\x80-\xff.!#$%*+~^\-]+")
 _LOCAL_BYTES: Final = 96
+_OVERLAP: Final = 256
+"""So much of what follows a window says whether something begins in it."""
 _UNICODE_ESCAPE: Final = re.compile(rb"u[0-9A-Fa-f]{4}")
 
 
 def suspicious(text: bytes) -> bool:
     """Whether anything to be masked could be in `text`, which is UTF-8."""
-    return (
-        b"@" in text
-        or _has_number(text)
-        or _ESCAPED.search(text) is not None
-        or _QUAD.search(text) is not None
-        or _COLONS.search(text) is not None
-        or (b"%" in text and b"%40" in text)
-        or b"PRIVATE KEY-" in text
-        or speaks_of_secrets(text)
-        or has_key(text)
-    )
+    escaped = b"\\" in text and _ESCAPED.search(text) is not None
+    return escaped or _shows(text)
 
 
-def is_clean_json(body: bytes) -> bool:
+def is_suspicious(text: bytes, pace: Pace) -> Steps[bool]:
+    """The same of a text of any length, in steps."""
+    for place in range(0, len(text), WINDOW):
+        if pace.spend(WINDOW):
+            yield
+        if suspicious(text[place : place + WINDOW + _OVERLAP]):
+            return True
+    return False
+
+
+def is_clean_json(body: bytes, pace: Pace) -> Steps[bool]:
     """Whether a body of JSON is known to hold nothing to be masked, without reading it.
 
     What is written in escapes is not known.
     """
-    if b"\\u" in body or b"\\t" in body or b"\\/" in body:
+    if b"\\" in body and (b"\\u" in body or b"\\t" in body or b"\\/" in body):
         return False
-    return not suspicious(_CREATED.sub(b"", body))
+    body = _CREATED.sub(b"", body)
+    if len(body) > WINDOW:
+        return not (yield from is_suspicious(body, pace))
+    return not _shows(body)
 
 
 def mask_text(text: str, found: Findings) -> str:
-    """`text` with marks for everything that was found, which is added to `found`."""
+    """`text`, a short one, with marks for everything that was found, which is added to `found`.
+
+    Raises: `TooHard`.
+    """
+    return outright(masked_text(text, found, Pace()))
+
+
+def masked_text(text: str, found: Findings, pace: Pace) -> Steps[str]:
+    """The same in steps."""
     said = text.encode(errors="surrogatepass")
-    if not suspicious(said):
+    if not (yield from is_suspicious(said, pace)):
         return text
-    return mask_bytes(said, found).decode(errors="surrogatepass")
+    return (yield from masked_bytes(said, found, pace)).decode(errors="surrogatepass")
 
 
-def mask_bytes(text: bytes, found: Findings) -> bytes:
+def masked_bytes(text: bytes, found: Findings, pace: Pace) -> Steps[bytes]:
     """The same for text as UTF-8, which is known to be suspicious."""
-    if _ESCAPED.search(text) is not None:
+    if b"\\u" in text and _ESCAPED.search(text) is not None:
         # JSON within prose: `\u0040` is an `@` to whoever reads it.
         more = Findings()
-        plain = _masked(_ESCAPE.sub(_unescaped, text), more)
+        unescaped = yield from replaced(_ESCAPE, text, _unescaped, pace)
+        plain = yield from _masked(unescaped, more, pace)
         if more:
             add(found, more)
             return plain
-    return _masked(text, found)
+    return (yield from _masked(text, found, pace))
 
 
 def mark_of(kind: str, found: Findings) -> str:
@@ -109,24 +125,39 @@ def add(found: Findings, more: Findings) -> None:
         found[kind] = found.get(kind, 0) + count
 
 
-def _masked(text: bytes, found: Findings) -> bytes:
+def _masked(text: bytes, found: Findings, pace: Pace) -> Steps[bytes]:
     def mark(kind: str) -> bytes:
         found[kind] = found.get(kind, 0) + 1
         return _MARKS[kind]
 
     if b"PRIVATE KEY-" in text:
-        text = mask_private_keys(text, mark)
-    text = mask_keys(text, mark)
+        text = yield from mask_private_keys(text, mark, pace)
+    text = yield from mask_keys(text, mark, pace)
     if speaks_of_secrets(text):
-        text = mask_said(text, mark)
+        text = yield from mask_said(text, mark, pace)
     if b"@" in text:
-        text = mask_passwords(text, mark)
-        text = _without_emails(text, _AT, mark)
+        if b"://" in text or b":\\/" in text:
+            text = yield from mask_passwords(text, mark, pace)
+        text = yield from _without_emails(text, _AT, mark, pace)
     if b"%40" in text:
-        text = _without_emails(text, _AT_ESCAPED, mark)
-    if _COLONS.search(text) is not None:
-        text = mask_ipv6(text, mark)
-    return mask_numbers(text, mark)
+        text = yield from _without_emails(text, _AT_ESCAPED, mark, pace)
+    if (yield from seek(_COLONS, text, 0, pace)) is not None:
+        text = yield from mask_ipv6(text, mark, pace)
+    return (yield from mask_numbers(text, mark, pace))
+
+
+def _shows(text: bytes) -> bool:
+    """Whether anything could be in it that is not written in escapes."""
+    return (
+        b"@" in text
+        or _has_number(text)
+        or _QUAD.search(text) is not None
+        or _COLONS.search(text) is not None
+        or (b"%" in text and b"%40" in text)
+        or b"PRIVATE KEY-" in text
+        or speaks_of_secrets(text)
+        or has_key(text)
+    )
 
 
 def _has_number(text: bytes) -> bool:
@@ -138,14 +169,15 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
     return bytes((code,)) if code in _HARMLESS else found[0]
 
 
-def _without_emails(text: bytes, at: re.Pattern[bytes], mark: Mark) -> bytes:
+def _without_emails(text: bytes, at: re.Pattern[bytes], mark: Mark, pace: Pace) -> Steps[bytes]:
     parts: list[bytes] = []
-    place = 0
-    for found in at.finditer(text):
+    place = seen = 0
+    while (found := (yield from seek(at, text, seen, pace))) is not None:
+        seen = found.end()
         begin = _local_begin(text, max(place, found.start() - _LOCAL_BYTES), found.start())
         if begin < found.start():
             parts += (text[place:begin], mark("email"))
-            place = found.end()
+            place = seen
     return b"".join((*parts, text[place:])) if parts else text
 
 
