@@ -117,6 +117,26 @@ def test_a_budget_that_comes_to_stand_waits_for_its_balance() -> None:
     engine.admit(ask(("user", "a"), nanousd=5))
 
 
+def test_a_budget_that_came_after_balances_were_asked_for_waits_on() -> None:
+    engine = Embedded([Rule("user", MONEY)], monotonic=Time())
+    awaited = engine.awaited
+    engine.replace([Rule("user", MONEY), Rule("user", MONEY, "a"), Rule("team", MONEY)])
+    began_ns = NOON_NS - DAY_S * 10**9 // 2
+    spent = [Balance("user", name, "day", "UTC", began_ns, 95) for name in ("a", "b")]
+    engine.restore(spent, awaited=awaited)  # an answer that knows nothing of teams
+    with pytest.raises(LimitsUnavailable):
+        engine.admit(ask(("team", "t"), nanousd=1))
+    with pytest.raises(LimitReached):
+        engine.admit(ask(("user", "b"), nanousd=6))
+    spent.append(Balance("team", "t", "day", "UTC", began_ns, 100))
+    engine.restore(spent, awaited=engine.awaited)
+    assert not engine.incomplete
+    for scope in (("team", "t"), ("user", "a"), ("user", "b")):
+        with pytest.raises(LimitReached):
+            engine.admit(ask(scope, nanousd=6))
+    engine.admit(ask(("user", "b"), nanousd=5))
+
+
 def test_a_budget_that_went_and_came_back_waits_for_its_balance() -> None:
     engine = Embedded([Rule("user", MONEY)], monotonic=Time())
     engine.restore(())

@@ -29,7 +29,7 @@ from tidegate.admission import shared_link
 from tidegate.admission.engine import Spent
 from tidegate.admission.shared_reaper import Reaper
 from tidegate.errors import BudgetReached, LimitReached, LimitsUnavailable
-from tidegate.limits import Budget, Limits, OpenHold, Rule
+from tidegate.limits import Budget, Limits, OpenHold, Rule, Scope
 
 
 @pytest.fixture(scope="module")
@@ -404,6 +404,26 @@ async def test_open_holds_of_others_are_held_again(
     assert await reaper.overdue() == []
     assert money(asking) == (140, 0)
     reaper.close()
+
+
+async def test_a_budget_that_came_after_balances_were_asked_for_waits_for_its_own(
+    port: int, gateways: Gateways, asking: redis.Redis
+) -> None:
+    one = await gateways.begin(port, balances=None)
+    awaited = one.awaited
+    day = Budget(CAP, "day")
+    one.replace([*MONEY, Rule("user", Limits(budgets=(day,)))])
+    one.restore([balance(100)], awaited=awaited)  # an answer that knows nothing of users
+    await until(lambda: money(asking) == (100, 0))
+    await one.admit(ask(1))
+    user: Scope = ("user", "a")
+    with pytest.raises(LimitsUnavailable):
+        await one.admit(ask(1, scopes=(user,)))
+    await until(lambda: gateways.asked == 2)
+    one.restore([balance(100), balance(CAP, day, user)], awaited=one.awaited)
+    await until(lambda: not one.incomplete)
+    with pytest.raises(BudgetReached):
+        await one.admit(ask(1, scopes=(user,)))
 
 
 async def test_new_budget_waits_for_its_balance(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 from tidegate.admission.budgets import Pot
-from tidegate.admission.engine import Ask, Left, Spent, Ticket
+from tidegate.admission.engine import Ask, Awaited, Left, Spent, Ticket
 from tidegate.admission.held import Held, More, gravity, reached
 from tidegate.admission.rates import Counter
 from tidegate.admission.scopes import NONE, Gauge, Scopes
@@ -46,9 +46,14 @@ class Embedded:
         self._lapsed_s = -math.inf
 
     @property
+    def awaited(self) -> Awaited:
+        """The budgets that stand and whose balances are not known: for these `restore` is due."""
+        return self._scopes.awaited
+
+    @property
     def incomplete(self) -> bool:
-        """Whether a budget stands whose balances are awaited: then `restore` is due."""
-        return self._scopes.incomplete
+        """Whether there are any."""
+        return bool(self._scopes.awaited)
 
     @property
     def running(self) -> int:
@@ -68,9 +73,9 @@ class Embedded:
         self._rules += 1
         self._scopes.replace(rules)
 
-    def restore(self, balances: Iterable[Balance]) -> None:
+    def restore(self, balances: Iterable[Balance], *, awaited: Awaited | None = None) -> None:
         """Begin with `balances`; whatever is known already is not changed by them."""
-        self._scopes.restore(balances, self._now_s())
+        self._scopes.restore(balances, self._now_s(), awaited)
 
     def limited(self, scopes: Iterable[Scope]) -> bool:
         """Whether any limit at all stands on one of `scopes`."""

@@ -15,6 +15,9 @@ from msgspec import Struct
 
 from tidegate.limits import Balance, Budget, Rule, Scope
 
+Awaited = frozenset[object]
+"""Budgets, each by what its engine knows it by."""
+
 
 class Ask(Struct, frozen=True):
     """What a request needs: at most so many tokens and nano-dollars, on each of `scopes`."""
@@ -99,14 +102,18 @@ class Engine(Protocol):
         ...
 
     @property
-    def incomplete(self) -> bool:
-        """Whether a budget stands whose balances are awaited: then `restore` is due."""
+    def awaited(self) -> Awaited:
+        """The budgets that stand and whose balances are not known: for these `restore` is due."""
         ...
 
     def replace(self, rules: Iterable[Rule]) -> None:
         """Go by `rules` from now on; what has been counted stays."""
         ...
 
-    def restore(self, balances: Iterable[Balance]) -> None:
-        """Begin with these balances; until then nothing that a budget covers is admitted."""
+    def restore(self, balances: Iterable[Balance], *, awaited: Awaited | None = None) -> None:
+        """Begin with these balances; until then nothing that a budget covers is admitted.
+
+        `awaited` is what was when they were asked for: a budget that came to stand since then is
+        not in them, and waits on. None is everything that is awaited now.
+        """
         ...

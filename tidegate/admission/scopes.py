@@ -20,6 +20,7 @@ from itertools import chain
 from typing import Final
 
 from tidegate.admission.budgets import Calendar, Purse
+from tidegate.admission.engine import Awaited
 from tidegate.admission.rates import Counter
 from tidegate.errors import LimitsUnavailable
 from tidegate.limits import DAY_S, Balance, Budget, Kind, Limits, Period, Rate, Rule, Scope
@@ -30,6 +31,8 @@ OVER_S: Final = 600.0
 NONE: Final = Limits()
 Span = tuple[Period, str]
 """What makes two budgets of a scope the same one: the period and its time zone."""
+Waiting = tuple[Kind, str | None, Span]
+"""A budget that stands, of a scope or of a kind, whose balances have not been told."""
 
 
 class Gauge:
@@ -73,16 +76,15 @@ class Scopes:
         self._stale: dict[Scope, Gauge] = {}
         self._rows: dict[Kind, deque[Gauge]] = {}
         self._calendar = Calendar()
-        self._unknown: set[tuple[Kind, str | None, Span]] = set()
-        """Budgets that stand, of a scope or of a kind, whose balances have not been told."""
+        self._unknown: set[Waiting] = set()
         self._named: dict[Scope, Limits] = {}
         self._unnamed: dict[Kind, Limits] = {}
         self.replace(rules)
 
     @property
-    def incomplete(self) -> bool:
-        """Whether a budget stands whose balances have not been told."""
-        return bool(self._unknown)
+    def awaited(self) -> Awaited:
+        """The budgets that stand and whose balances have not been told."""
+        return frozenset(self._unknown)
 
     def limits(self, scope: Scope) -> Limits:
         """What stands on `scope`."""
@@ -115,7 +117,7 @@ class Scopes:
         self._named, self._unnamed = named, unnamed
         self.kinds = frozenset({*unnamed, *(kind for kind, _ in named)})
 
-        waiting: set[tuple[Kind, str | None, Span]] = {
+        waiting: set[Waiting] = {
             (kind, name, span)
             for kind, name, span in self._unknown
             if span in _spans(self.limits((kind, name)) if name else unnamed.get(kind, NONE))
@@ -161,16 +163,19 @@ class Scopes:
         self.table[scope] = gauge
         return gauge
 
-    def restore(self, balances: Iterable[Balance], now_s: float) -> None:
+    def restore(
+        self, balances: Iterable[Balance], now_s: float, awaited: Awaited | None = None
+    ) -> None:
         """Add what was spent before to the budgets of which that is not known yet.
 
-        However many there are, each gets its gauge: the bound is for what callers make up.
+        Those that were not `awaited` when the balances were asked for wait on. However many there are, each gets its gauge: the bound is for what callers make up.
         """
+        later = set[Waiting]() if awaited is None else self._unknown - awaited
         for balance in balances:
             scope: Scope = (balance.kind, balance.name)
             span = (balance.period, balance.timezone)
             limits = self.limits(scope)
-            if span not in _spans(limits):
+            if span not in _spans(limits) or _among(later, scope, span):
                 continue
             gauge = self.seen(scope, now_s, balance.began_ns)
             if gauge is None:
@@ -180,10 +185,11 @@ class Scopes:
             for purse in gauge.purses:
                 if not purse.known and _span(purse.budget) == span:
                     purse.restore(balance.began_ns, balance.nanousd)
-        self._unknown = set()
+        self._unknown = later
         for gauge in self.gauges():
             for purse in gauge.purses:
-                purse.fit(purse.budget, known=True)
+                if not _among(later, gauge.scope, _span(purse.budget)):
+                    purse.fit(purse.budget, known=True)
 
     def _fit(self, gauge: Gauge, limits: Limits, now_s: float, unix_ns: int) -> None:
         if limits is gauge.limits:
@@ -199,8 +205,7 @@ class Scopes:
             span = _span(budget)  # of two for the same one the lower one stands
             if span not in purses:
                 purses[span] = Purse(budget, self._calendar, unix_ns, provider)
-            waits = {(*gauge.scope, span), (gauge.scope[0], None, span)} & self._unknown
-            purses[span].fit(budget, known=not waits)
+            purses[span].fit(budget, known=not _among(self._unknown, gauge.scope, span))
         gauge.purses = tuple(purses.values())
 
     def _seat(self, gauge: Gauge, now_s: float, unix_ns: int) -> None:
@@ -240,6 +245,11 @@ def _span(budget: Budget) -> Span:
 
 def _spans(limits: Limits) -> set[Span]:
     return {_span(budget) for budget in limits.budgets}
+
+
+def _among(unknown: set[Waiting], scope: Scope, span: Span) -> bool:
+    """Whether the balance of a scope's budget is `unknown`."""
+    return bool(unknown) and ((*scope, span) in unknown or (scope[0], None, span) in unknown)
 
 
 def _over(gauge: Gauge, now_s: float, unix_ns: int) -> bool:

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, structs
 
-from tidegate.admission.engine import Ask, Engine, Spent, Ticket
+from tidegate.admission.engine import Ask, Awaited, Engine, Spent, Ticket
 from tidegate.admission.redis_address import Address
 from tidegate.admission.redis_line import Line, LineBroken, Question
 from tidegate.admission.refusals import SOON_S, unknown_spending
@@ -125,8 +125,13 @@ class Shared:
         return self.link.state()
 
     @property
+    def awaited(self) -> Awaited:
+        """The budgets that stand and of which Redis does not know what was spent."""
+        return frozenset(self.parts.unknown)
+
+    @property
     def incomplete(self) -> bool:
-        """Whether a budget stands of which Redis does not know what was spent."""
+        """Whether there are any."""
         return bool(self.parts.unknown)
 
     @property
@@ -151,16 +156,19 @@ class Shared:
         self,
         balances: Iterable[Balance],
         *,
+        awaited: Awaited | None = None,
         holds: Iterable[OpenHold] = (),
         as_of_ns: int | None = None,
     ) -> None:
         """Bring what was spent, to be told to Redis as far as it does not know.
 
+        A budget that was not `awaited` when they were asked for waits on; None is all that is now.
         `holds` are requests that were running as of then and have not been settled. Everything
         that was recorded until `as_of_ns` must be in `balances`; by default that is when they
         were asked for.
         """
-        self._seeds.bring(list(balances), list(holds), as_of_ns)
+        names = self.parts.unknown if awaited is None else self.parts.unknown & awaited
+        self._seeds.bring(list(balances), list(holds), as_of_ns, names)
         self.link.wake()
 
     def limited(self, scopes: Iterable[Scope]) -> bool:

@@ -62,12 +62,18 @@ class Seeds:
         self._brought: _Brought | None = None
         self._asked_on: Line | None = None
 
-    def bring(self, balances: list[Balance], holds: list[OpenHold], as_of_ns: int | None) -> None:
-        """Keep them until Redis is looked after next."""
+    def bring(
+        self,
+        balances: list[Balance],
+        holds: list[OpenHold],
+        as_of_ns: int | None,
+        names: frozenset[bytes],
+    ) -> None:
+        """Keep them until Redis is looked after next; they are the balances of the budgets `names`."""
         as_of_us = self._now_us() if self._asked_us is None else self._asked_us
         if as_of_ns is not None:
             as_of_us = as_of_ns // _NS_PER_US
-        self._brought = _Brought(balances, holds, as_of_us, self._parts.unknown)
+        self._brought = _Brought(balances, holds, as_of_us, names)
 
     def drop(self, before: frozenset[bytes]) -> None:
         """Of the budgets that stood `before`, Redis forgets those that stand no longer.

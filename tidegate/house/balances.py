@@ -47,13 +47,13 @@ async def keep_balanced(
     path = f"{PATH}?{urlencode({'worker': worker, 'began_ns': began_ns})}"
     tries, first = 0, True
     while True:
-        waits = counting.waits
+        waits, awaited = counting.waits, counting.engine.awaited
         if waits or first:
             try:
                 status, body = await control.ask("GET", path, PATIENCE_S)
                 if status == FOUND:
                     if waits:  # else Redis knows more than we were told just now
-                        counting.begin_with(_decode(body))
+                        counting.begin_with(_decode(body), awaited)
                     tries, first = 0, False
             except (Unavailable, msgspec.DecodeError) as error:
                 tries += 1

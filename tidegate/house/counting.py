@@ -11,7 +11,7 @@ from time import monotonic, time_ns
 
 from tidegate.admission.apart import Apart
 from tidegate.admission.embedded import Embedded
-from tidegate.admission.engine import Engine
+from tidegate.admission.engine import Awaited, Engine
 from tidegate.admission.shared import Shared, SharedSettings
 from tidegate.admission.shared_spare import shares
 from tidegate.config.model import Config
@@ -93,16 +93,19 @@ class Counting:
     @property
     def waits(self) -> bool:
         """Whether what was spent has to be told."""
-        return self.engine.incomplete if self.shared is None else self._need.stands
+        return bool(self.engine.awaited) if self.shared is None else self._need.stands
 
-    def begin_with(self, owed: Owed) -> None:
-        """Go on from what was spent, and from what was held just now."""
+    def begin_with(self, owed: Owed, awaited: Awaited) -> None:
+        """Go on from what was spent, and from what was held just now.
+
+        `awaited` is what the engine awaited when this was asked for: rules may have changed since.
+        """
         if self.shared is None:
-            self.engine.restore(owed.balances)
+            self.engine.restore(owed.balances, awaited=awaited)
             return
         self._need.stands = False
         # All that was held then is told too, so nothing that ended before now is missing in it.
-        self.shared.restore(owed.balances, holds=owed.holds, as_of_ns=time_ns())
+        self.shared.restore(owed.balances, awaited=awaited, holds=owed.holds, as_of_ns=time_ns())
 
     async def run(self) -> None:
         """Keep what is shared until cancelled."""
