@@ -131,7 +131,8 @@ def test_a_budget_that_came_after_balances_were_asked_for_waits_on() -> None:
     spent.append(Balance("team", "t", "day", "UTC", began_ns, 100))
     engine.restore(spent, awaited=engine.awaited)
     assert not engine.incomplete
-    for scope in (("team", "t"), ("user", "a"), ("user", "b")):
+    scopes: tuple[Scope, ...] = (("team", "t"), ("user", "a"), ("user", "b"))
+    for scope in scopes:
         with pytest.raises(LimitReached):
             engine.admit(ask(scope, nanousd=6))
     engine.admit(ask(("user", "b"), nanousd=5))

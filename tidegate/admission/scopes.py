@@ -168,7 +168,8 @@ class Scopes:
     ) -> None:
         """Add what was spent before to the budgets of which that is not known yet.
 
-        Those that were not `awaited` when the balances were asked for wait on. However many there are, each gets its gauge: the bound is for what callers make up.
+        Those that were not `awaited` when the balances were asked for wait on. However many there
+        are, each gets its gauge: the bound is for what callers make up.
         """
         later = set[Waiting]() if awaited is None else self._unknown - awaited
         for balance in balances:

@@ -69,7 +69,7 @@ class Seeds:
         as_of_ns: int | None,
         names: frozenset[bytes],
     ) -> None:
-        """Keep them until Redis is looked after next; they are the balances of the budgets `names`."""
+        """Keep what the budgets `names` have spent until Redis is looked after next."""
         as_of_us = self._now_us() if self._asked_us is None else self._asked_us
         if as_of_ns is not None:
             as_of_us = as_of_ns // _NS_PER_US
