@@ -102,6 +102,31 @@ async def test_money_goes_on_with_the_share_of_what_was_left_and_is_told_afterwa
     await until(lambda: money(asking) == (480, 0))
 
 
+async def test_redis_that_comes_and_goes_gives_no_share_twice(
+    before: Gate, gateways: Gateways, asking: redis.Redis
+) -> None:
+    one = await gateways.begin(before.port, fail_open=True, balances=[balance(200)])
+    await lose(one, before)
+    ticket = await one.admit(ask(400))
+    one.settle(ticket, [Spent("p", 5, 400)])
+    await find(one, before)
+    await lose(one, before)  # nobody has asked for anything since
+    with pytest.raises(BudgetReached):
+        await one.admit(ask(201))
+    running = await one.admit(ask(200))
+    for _ in range(2):
+        await find(one, before)
+        await lose(one, before)
+        with pytest.raises(BudgetReached):
+            await one.admit(ask(1))
+    one.settle(running, [Spent("p", 5, 100)])
+    with pytest.raises(BudgetReached):
+        await one.admit(ask(101))
+    await one.admit(ask(100))
+    await find(one, before)
+    await until(lambda: money(asking) == (700, 0))
+
+
 async def test_nothing_is_spent_of_a_budget_never_heard_of(
     before: Gate, gateways: Gateways
 ) -> None:

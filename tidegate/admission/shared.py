@@ -35,7 +35,7 @@ from tidegate.admission.refusals import SOON_S, unknown_spending
 from tidegate.admission.shared_asking import NOT_SEEDED, Asking, left, written
 from tidegate.admission.shared_charges import Charges
 from tidegate.admission.shared_link import Link, LinkState
-from tidegate.admission.shared_parts import Keys, Part, Parts
+from tidegate.admission.shared_parts import Keys, Part, Parts, Purse
 from tidegate.admission.shared_scripts import ALL
 from tidegate.admission.shared_seeds import STEP_S, Seeds, reheld, warn_of_eviction
 from tidegate.admission.shared_spare import Spare, charge
@@ -240,13 +240,10 @@ class Shared:
         if held.spare is not None and self._spare is not None:
             self._spare.settle(held.spare, spent)
             self._charges.charge(held, "spare", held.spare_purses(), spent)
+            self._note_spent(held.spare_purses(), spent, 0)
         if held.parts:
             self._charges.settle(held, spent)
-            for purse in held.purses():
-                heard = self._heard.get(purse.spent_key)
-                if heard is not None:
-                    left_held = max(0, heard[1] - held.nanousd)
-                    self._heard[purse.spent_key] = heard[0] + charge(purse, spent), left_held
+            self._note_spent(held.purses(), spent, held.nanousd)
         if held.rules != self._rules:
             self._charge_new(held, spent)
 
@@ -433,6 +430,14 @@ class Shared:
                 held.epoch = epoch
                 self.untold.tell(*reheld(self.keys, held, self._clock.now_ns()), lambda _: True)
         self.untold.tell_all()
+
+    def _note_spent(self, purses: Iterable[Purse], spent: Sequence[Spent], held: int) -> None:
+        """Go on from what was heard: Redis may be lost before it is heard again."""
+        for purse in purses:
+            heard = self._heard.get(purse.spent_key)
+            if heard is not None:
+                left_held = max(0, heard[1] - held)
+                self._heard[purse.spent_key] = heard[0] + charge(purse, spent), left_held
 
     def _learned_spent(self, key: bytes, nanousd: int) -> None:
         """As Redis is told: what it knows is never lowered."""

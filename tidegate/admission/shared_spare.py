@@ -39,19 +39,11 @@ def _least(limit: int, share: float) -> int:
     return max(int(limit * share), min(limit, 1))
 
 
-class _Allowance(Struct):
-    """What this process may spend of one budget until Redis is back."""
-
-    left: int
-    held: int = 0
-
-
 class Admitted(Struct):
     """What a ticket holds here: of the engine, and of the allowances of `purses`."""
 
     ticket: Ticket
     purses: list[tuple[Purse, int]]
-    loss: int
 
 
 class Spare:
@@ -61,13 +53,14 @@ class Spare:
         self.engine = engine
         self._share = share
         self._heard = heard
-        self._allowances: dict[bytes, _Allowance] = {}
-        self._loss = 0
+        self._left: dict[bytes, int] = {}
+        """What may be spent of each budget until Redis is back, what is held included."""
+        self._held: dict[bytes, int] = {}
+        """By requests that run, whichever loss they began in."""
 
     def begin(self) -> None:
-        """Redis has been lost (again): what it said last is what is left."""
-        self._loss += 1
-        self._allowances = {}
+        """Redis has been lost (again): what was heard last is what is left."""
+        self._left = {}
 
     def admit(
         self, ask: Ask, parts: Sequence[Part], known: Sequence[Purse] = (), more_nanousd: int = 0
@@ -81,11 +74,11 @@ class Spare:
             taken += self.take([p for part in parts for p in part.purses.values()], ask.nanousd)
             ticket = self.engine.admit(ask)
         except BaseException:
-            self._give(taken, self._loss)
+            self._give(taken)
             raise
         if isinstance(ticket, Awaitable):
             raise TypeError("the spare engine must answer at once")
-        return Admitted(ticket, taken, self._loss)
+        return Admitted(ticket, taken)
 
     def extend(
         self, held: Admitted, parts: Sequence[Part], *, tokens: int, nanousd: tuple[int, int]
@@ -102,50 +95,44 @@ class Spare:
             taken += self.take(further, all_of_it)
             self.engine.extend(held.ticket, [part.scope for part in parts], tokens, 0)
         except BaseException:
-            self._give(taken, self._loss)
+            self._give(taken)
             raise
         held.purses += taken
 
     def settle(self, held: Admitted, spent: Sequence[Spent]) -> None:
         """Let go of what was held, and take what was spent."""
-        self._give(held.purses, held.loss)
-        if held.loss == self._loss:
-            for purse in dict.fromkeys(purse for purse, _ in held.purses):
-                allowance = self._allowances.get(purse.held_key)
-                if allowance is not None:
-                    allowance.left -= charge(purse, spent)
+        self._give(held.purses)
+        for purse in dict.fromkeys(purse for purse, _ in held.purses):
+            if purse.held_key in self._left:
+                self._left[purse.held_key] -= charge(purse, spent)
         self.engine.settle(held.ticket, spent)
 
     def take(self, purses: Sequence[Purse], nanousd: int) -> list[tuple[Purse, int]]:
         """Hold `nanousd` of each, or of none. Raises: `BudgetReached`, `LimitsUnavailable`."""
         for purse in purses:
-            allowance = self._allowance(purse)
-            if nanousd and allowance.held + nanousd > allowance.left:
-                spent = max(0, purse.budget.nanousd - allowance.left)
-                raise budget_reached(
-                    purse.scope, purse.budget, spent, allowance.held, nanousd, ends_s=None
-                )
-        for purse in purses:
-            self._allowance(purse).held += nanousd
+            left, held = self._allowance(purse), self._held.get(purse.held_key, 0)
+            if nanousd and held + nanousd > left:
+                spent = max(0, purse.budget.nanousd - left)
+                raise budget_reached(purse.scope, purse.budget, spent, held, nanousd, ends_s=None)
+        for purse in purses if nanousd else ():
+            self._held[purse.held_key] = self._held.get(purse.held_key, 0) + nanousd
         return [(purse, nanousd) for purse in purses]
 
-    def _allowance(self, purse: Purse) -> _Allowance:
-        allowance = self._allowances.get(purse.held_key)
-        if allowance is None:
+    def _allowance(self, purse: Purse) -> int:
+        left = self._left.get(purse.held_key)
+        if left is None:
             heard = self._heard.get(purse.spent_key)
             if heard is None:
                 raise unknown_spending(purse.scope)
             left = int(max(0, purse.budget.nanousd - sum(heard)) * self._share)
-            allowance = self._allowances[purse.held_key] = _Allowance(left)
-        return allowance
+            self._left[purse.held_key] = left
+        return left
 
-    def _give(self, taken: Iterable[tuple[Purse, int]], loss: int) -> None:
-        if loss != self._loss:
-            return
+    def _give(self, taken: Iterable[tuple[Purse, int]]) -> None:
         for purse, nanousd in taken:
-            allowance = self._allowances.get(purse.held_key)
-            if allowance is not None:
-                allowance.held -= nanousd
+            held = self._held.pop(purse.held_key, 0) - nanousd
+            if held > 0:
+                self._held[purse.held_key] = held
 
 
 def charge(purse: Purse, spent: Sequence[Spent]) -> int:
