@@ -117,6 +117,32 @@ async def test_a_try_that_cost_something_is_held_again_before_the_next() -> None
     assert (pot.held, pot.settled) == (0, 2 * BOUND - 5)
 
 
+async def test_what_a_try_costs_while_a_hedge_is_admitted_is_held_before_the_next() -> None:
+    answers = [asyncio.get_running_loop().create_future() for _ in range(2)]
+    held: list[int] = []
+
+    class Later(Embedded):
+        def extend(self, ticket: Ticket, scopes: Sequence[Scope], tokens: int, nanousd: int) -> Any:
+            super().extend(ticket, scopes, tokens, nanousd)
+            held.append(nanousd)
+            return answers[len(held) - 1]
+
+    made = Later([money("team", "product", 10**9)], monotonic=lambda: 0.0)
+    made.restore([])
+    _, admitted = await admit(made, plan())
+    hedge = asyncio.ensure_future(admitted.extend(choice("a"), beside=True))
+    while not held:  # noqa: ASYNC110 - its first step
+        await asyncio.sleep(0)
+    admitted.charge("a", 10, 7, last=False)
+    for answer in answers:
+        answer.set_result(None)
+    await hedge
+    assert not admitted.covers(choice("a"))
+    await admitted.extend(choice("a"))
+    assert held == [BOUND, 7]
+    assert admitted.covers(choice("a"))
+
+
 async def test_another_provider_that_is_limited_has_to_be_admitted() -> None:
     made = engine(money("provider", "b", BOUND), money("team", "product", 10**9))
     _, admitted = await admit(made, plan(choice("a"), choice("b")))

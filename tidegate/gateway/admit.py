@@ -319,14 +319,15 @@ class Admitted:
         """
         scope: Scope = ("provider", choice.target.provider)
         new = scope[1] not in self._entered and self._engine.limited((scope,))
-        more = self._owed + (self._bound if beside else 0)
+        owed = self._owed
+        more = owed + (self._bound if beside else 0)
         held = self._engine.extend(
             self._ticket, (scope,) if new else (), self._tokens if new else 0, more
         )
         if held is not None:
             await held
         self._entered.add(scope[1])
-        self._owed = 0
+        self._owed -= owed  # the other one may have cost something meanwhile
 
     def settle(self) -> None:
         """Charge what was spent and let go of the rest."""
