@@ -44,6 +44,7 @@ Messages say what, where and what to do next; never a secret, a prompt or a raw 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -411,3 +412,15 @@ class DeadlineExceeded(UpstreamTimeout):
 
 class InternalError(TidegateError):
     """A bug of ours; the log has the details under the request id."""
+
+
+def every(kind: type[TidegateError] = TidegateError) -> Iterator[type[TidegateError]]:
+    """`kind` and what is below it, as the tree has them."""
+    yield kind
+    for each in kind.__subclasses__():
+        yield from every(each)
+
+
+def remedy_of(code: str) -> str | None:
+    """What helps against an error of this code; None where that is no error of ours."""
+    return next((each.remedy for each in every() if each.code == code), None)

@@ -64,6 +64,25 @@ def test_samples_say_what_became_of_them() -> None:
     assert said["limited"].startswith("Refused by a limit: ")
 
 
+def test_failures_say_what_helps_and_what_went_well_does_not() -> None:
+    refused = Record("req_1", 0, "gw-0", "chat", "/", "c", outcome="budget_exceeded", status=429)
+    broken = msgspec.structs.replace(
+        refused, outcome="failed_after_commit", error_code="upstream_idle_timeout"
+    )
+    assert "higher budget" in (explain(refused, Around()).remedy or "")
+    assert "`timeout`" in (explain(broken, Around()).remedy or "")
+    assert explain(SAMPLES["streamed"], Around()).remedy is None
+
+
+def test_request_that_nobody_answered_is_charged_nothing() -> None:
+    refused = Record("req_1", 0, "gw-0", "chat", "/", "c", outcome="no_target_available")
+    assert explain(refused, Around()).timeline[-1].said == "nothing charged"
+    held = msgspec.structs.replace(refused, held_nanousd=2_000_000)
+    assert explain(held, Around()).timeline[-1].said == "nothing charged, $0.002 let go"
+    unpriced = msgspec.structs.replace(refused, outcome="ok", output_tokens=4)
+    assert explain(unpriced, Around()).timeline[-1].said.endswith("is not known")
+
+
 def test_limit_without_a_name_gives_way_to_the_one_with_it() -> None:
     own = Rule("key", Limits(requests=(Rate(5, 60),), steps=3), "web")
     common = Rule("key", Limits(concurrency=1))

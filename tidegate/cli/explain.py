@@ -100,6 +100,8 @@ def print_explanation(console: Console, told: Explanation) -> None:
     console.print(Text(printable(told.request_id), "bold"))
     began = local_time(told.started_ns).isoformat(sep=" ", timespec="milliseconds")
     console.print(Text(printable(f"{began}  {told.summary}")))
+    if told.remedy is not None:
+        console.print(Text(f"What helps: {told.remedy}"))
     for title, table in (
         ("The way", _timeline(told)),
         ("Targets", _targets(told)),

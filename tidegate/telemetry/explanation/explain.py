@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from tidegate.errors import remedy_of
 from tidegate.limits import Budget, Limits, Rate
 from tidegate.money import show_usd
 from tidegate.telemetry.explanation.shape import (
@@ -35,6 +36,7 @@ def explain(record: Record, around: Around) -> Explanation:
         started_ns=record.started_ns,
         state="running" if is_running(record) else "done",
         summary=_summary(record, around),
+        remedy=_remedy(record),
         outcome=record.outcome,
         status=record.status,
         asked=record.downgraded or record.alias,
@@ -76,6 +78,10 @@ def _summary(record: Record, around: Around) -> str:
     if not asked:
         return f"Refused before any target was asked: {record.outcome}."
     return f"No target could answer{tries}: {record.outcome}."
+
+
+def _remedy(record: Record) -> str | None:
+    return remedy_of(record.error_code or record.outcome)
 
 
 def _reason(record: Record) -> str:

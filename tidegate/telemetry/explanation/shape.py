@@ -138,6 +138,8 @@ class Explanation(Struct, frozen=True):
     started_ns: int
     state: Literal["done", "running"]
     summary: str
+    remedy: str | None
+    """What helps; None where nothing failed."""
     outcome: str
     status: int
     asked: str | None

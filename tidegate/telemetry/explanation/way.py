@@ -68,12 +68,13 @@ def _of_attempt(each: Tried) -> str:
 
 
 def _settled(record: Record) -> str:
-    if record.cost_nanousd is None:
+    cost = record.cost_nanousd
+    if cost is None and (record.output_tokens is not None or record.outcome == "lost"):
         return "recorded; what it cost is not known"
-    charged = f"{show_usd(record.cost_nanousd)} charged"
+    charged = "nothing charged" if cost is None else f"{show_usd(cost)} charged"
     if record.held_nanousd is None:
         return charged
-    return f"{charged}, {show_usd(max(0, record.held_nanousd - record.cost_nanousd))} let go"
+    return f"{charged}, {show_usd(max(0, record.held_nanousd - (cost or 0)))} let go"
 
 
 def is_running(record: Record) -> bool:

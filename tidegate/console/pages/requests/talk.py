@@ -126,8 +126,8 @@ def _not_kept(record: Record) -> str:
     if record.bodies is not None:
         return "There was nothing to keep of what was asked and answered."
     return (
-        "Nothing is kept of what was asked and answered, by policy of the alias or the team: "
-        "`bodies` in the configuration says what is."
+        "Nothing is kept of what was asked and answered: `bodies` and `share` in the configuration "
+        "say of what, and a request that was refused on its way in leaves none."
     )
 
 
@@ -136,7 +136,11 @@ def _notes(record: Record, full: bool) -> Iterator[str]:
         found = ", ".join(
             f"{count} {kind.replace('_', ' ')}" for kind, count in sorted(record.findings.items())
         )
-        yield f"Personal data and credentials were masked before this was kept: {found or 'none'}."
+        yield (
+            f"Masked before this was kept: {found}."
+            if found
+            else "No personal data or credentials were found in it, so nothing is masked."
+        )
     cut = [each for each in record.cut if each in {"request", "response"}]
     if cut:
         yield f"Not kept whole, as it was longer than the policy allows: {', '.join(cut)}."

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from tidegate.console.spans import Span
-from tidegate.errors import TidegateError
+from tidegate.errors import every
 from tidegate.money import NANO
 from tidegate.store.search import NEVER_NS, Search, Spot
 
@@ -104,15 +104,9 @@ def show_minute(unix_ns: int) -> str:
 
 def outcomes(now: str | None) -> list[str]:
     """Every outcome there may be, errors of all kinds first; and `now`, whatever it is."""
-    codes = sorted(set(_codes(TidegateError)))
+    codes = sorted({each.code for each in every()})
     told = [ERRORS, *_OTHERS, *codes]
     return [*told, now] if now and now not in told else told
-
-
-def _codes(kind: type[TidegateError]) -> Iterator[str]:
-    yield kind.code
-    for each in kind.__subclasses__():
-        yield from _codes(each)
 
 
 def _said(query: Mapping[str, str], name: str) -> str | None:
