@@ -369,6 +369,26 @@ async def test_what_was_settled_while_redis_knew_nothing_counts_once(
     assert money(asking) == (47, 0)
 
 
+async def test_what_was_settled_while_no_budget_stood_counts_once(
+    port: int, gateways: Gateways, asking: redis.Redis
+) -> None:
+    one = await gateways.begin(port, balances=None)
+    one.restore([])
+    await until(lambda: not one.incomplete)
+    running = await one.admit(ask(100))
+    asking.flushall()
+    one.replace(RUNNING)
+    await until(lambda: one._epoch is None)
+    one.settle(running, [Spent("p", 5, 40)])
+    await one.admit(ask())  # is asked after it
+    one.replace(MONEY)
+    await until(lambda: gateways.asked == 2)
+    one.restore([balance(40)])
+    await until(lambda: not one.incomplete and len(one.untold) == 0)
+    await one.admit(ask())
+    assert money(asking) == (40, 0)
+
+
 async def test_redis_that_was_restarted_empty_is_told_again(
     tmp_path: Path, gateways: Gateways
 ) -> None:

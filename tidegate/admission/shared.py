@@ -425,7 +425,9 @@ class Shared:
         self._learn(epoch, known)
         if epoch is None and self.parts.budgets:
             return
-        for held in self._open.values():
+        # Without an epoch no money is counted, and what is held must not be: it would be settled
+        # beside balances that have it in them.
+        for held in self._open.values() if epoch is not None else ():
             if held.epoch != epoch:
                 held.epoch = epoch
                 self.untold.tell(*reheld(self.keys, held, self._clock.now_ns()), lambda _: True)

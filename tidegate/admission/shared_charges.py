@@ -35,8 +35,7 @@ class Charges:
         purses, settled_us = held.purses(), self._clock.now_ns() // _NS_PER_US
 
         def heard(answer: Any) -> bool:
-            if answer[0] == NOT_SEEDED:
-                self._untold.link.wake()
+            if answer[0] == NOT_SEEDED:  # told again at the next look: no sooner, it may take hours
                 return not purses
             if answer[0] == 0 and purses and answer[1] != held.epoch:
                 self.charge(held, "lost", purses, spent, settled_us=settled_us)
