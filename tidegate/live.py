@@ -48,7 +48,7 @@ class Live:
         return sum(house.in_flight for house in self._houses.values())
 
     def adopt(self, access: Access) -> None:
-        """Go by other keys, limits and prices of the admin API from the next request on."""
+        """Go by other keys, limits and so on of the admin API from the next request on."""
         self._house.adopt(access)
 
     def enter(self) -> Rooms:

@@ -10,6 +10,7 @@ from cli.conftest import Shell
 from click.testing import CliRunner
 
 from tidegate.cli import main
+from tidegate.guard.access import TeamRecords
 
 
 def test_secret_is_all_that_is_printed_on_standard_output(shell: Shell) -> None:
@@ -72,6 +73,23 @@ def test_people_are_listed_moved_and_deleted(shell: Shell) -> None:
     for words in (("users", "ann"), ("teams", "a"), ("organisations", "acme")):
         shell.ok(words[0], "delete", words[1])
     assert shell.told("organisations", "list") == []
+
+
+def test_team_says_what_is_kept_of_it(shell: Shell) -> None:
+    shell.ok("teams", "create", "law", "--bodies", "none")
+    shell.ok("teams", "create", "med", "--bodies", "redacted", "--share", "10%")
+    shell.ok("teams", "change", "med", "--max-body", "4KiB")
+    assert shell.served.access().records == {
+        "law": TeamRecords(bodies="none"),
+        "med": TeamRecords(bodies="redacted", share=0.1, max_body_bytes=4096),
+    }
+    listed = shell.ok("teams", "list")
+    assert re.search(r"law .* none", listed)
+    assert "redacted, 0.1 of requests, 4,096 bytes" in listed
+    shell.ok("teams", "change", "med", "--bodies", "any", "--share", "none", "--max-body", "none")
+    assert list(shell.served.access().records) == ["law"]
+    assert "records" in shell.ok("audit", "--action", "team.change")
+    assert "percentage" in shell.run("teams", "change", "med", "--share", "lots").stderr
 
 
 def test_refusal_says_what_and_what_next(shell: Shell) -> None:

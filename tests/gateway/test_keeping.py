@@ -13,6 +13,7 @@ from openai import APIStatusError, AsyncOpenAI
 
 from tidegate.conversations.kept import is_kept
 from tidegate.gateway.keeping import is_sampled
+from tidegate.guard.access import Access, TeamRecords
 from tidegate.ledger.segment import read_segment, segments
 from tidegate.telemetry.content import content
 
@@ -169,6 +170,17 @@ async def test_stricter_of_alias_and_team_holds(
     assert record.bodies is record.request_body is record.response_body is None
     assert record.parameters == (None if key == "law" else {"temperature": 0.5})
     assert MAIL.encode() not in on_disk(gateway)
+
+
+async def test_admin_api_makes_a_team_of_the_file_stricter_only(
+    gateway: Gateway, as_key: Callable[[str], AsyncOpenAI]
+) -> None:
+    said = {"lawyers": TeamRecords("full"), "doctors": TeamRecords("none", 0.5)}
+    gateway.live.adopt(Access(records=said))
+    for number, key in enumerate(("law", "med"), 1):
+        await as_key(key).chat.completions.create(model="full", messages=USER, temperature=0.5)
+        record = await gateway.record(number)
+        assert record.bodies is record.request_body is record.parameters is None
 
 
 async def test_nothing_is_kept_to_go_on_from_where_nothing_may_be_kept(

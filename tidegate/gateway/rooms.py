@@ -53,6 +53,14 @@ class Spool(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Teams:
+    """What is known of teams, by name; the admin API may change it as a whole."""
+
+    keeping: Mapping[str | None, Keeping]
+    """What they allow to be kept of prompts and answers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rooms:
     """Everything that one request may touch, resolved once when the configuration is loaded."""
@@ -66,8 +74,7 @@ class Rooms:
     doors: Doors
     conversations: Conversations
     desk: Desk
-    keeping: Mapping[str | None, Keeping]
-    """What teams allow to be kept of prompts and answers, by name."""
+    teams: Teams
     spool: Spool
     stepper: Stepper
     """Does what would hold the loop for too long."""

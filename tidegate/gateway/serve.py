@@ -141,7 +141,7 @@ async def answer(rooms: Rooms, wire: Wire, exchange: Exchange) -> Ending:
     named = plan
     if rooms.desk.limits:
         plan = await admitted(rooms, exchange, caller, call, plan, body=body)
-    keeping = strictest(named.keeping, plan.keeping, rooms.keeping.get(caller.team))
+    keeping = strictest(named.keeping, plan.keeping, rooms.teams.keeping.get(caller.team))
     note_request(exchange, said, plan, body, keeping)
 
     exchange.deadline = rooms.loop_time() + min(plan.total_s, wait_s)

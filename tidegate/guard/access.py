@@ -48,6 +48,14 @@ class KeyEntry(Struct, frozen=True, omit_defaults=True):
     blocked: bool = False
 
 
+class TeamRecords(Struct, frozen=True, omit_defaults=True):
+    """What may be kept of a team's requests; None is no bound. An alias may allow less."""
+
+    bodies: Literal["none", "metadata", "redacted", "full"] | None = None
+    share: Annotated[float, Meta(ge=0, le=1)] | None = None
+    max_body_bytes: Annotated[int, Meta(ge=1)] | None = None
+
+
 class PriceEntry(Struct, frozen=True, omit_defaults=True):
     """A price set through the admin API, from a time on: nano-dollars per million tokens."""
 
@@ -73,6 +81,8 @@ class Access(Struct, frozen=True, omit_defaults=True):
     """Which team a user belongs to."""
     weights: dict[str, int] = {}
     """A team's share when requests wait; 1 if it is not here."""
+    records: dict[str, TeamRecords] = {}
+    """What teams allow to be kept that bound it."""
     prices: tuple[PriceEntry, ...] = ()
     guarded: bool = False
     """Whether a want of keys lets nobody in any more: one was deleted, and whoever had it must not

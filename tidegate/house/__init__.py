@@ -18,7 +18,7 @@ from tidegate.config.provider import Provider, Upstream
 from tidegate.conversations.keeper import Conversations, Policy
 from tidegate.gateway.admit import Desk
 from tidegate.gateway.passthrough import Doors
-from tidegate.gateway.rooms import Rooms
+from tidegate.gateway.rooms import Rooms, Teams
 from tidegate.gateway.tracing import Tracing
 from tidegate.guard.access import Access
 from tidegate.guard.keys import KeyRing, nameable
@@ -57,8 +57,9 @@ class House:
     """Set when the house is retired and the last request has left it."""
 
     def adopt(self, access: Access) -> None:
-        """Go by other keys, limits and prices of the admin API from the next request on."""
+        """Go by other keys, limits and so on of the admin API from the next request on."""
         self.ring.take(access)
+        self.rooms.teams.keeping = keeping_of_teams(self.config, access.records)
         rules = rules_of(self.config, access)
         self.counting.go_by(rules)
         desk = self.rooms.desk
@@ -111,7 +112,7 @@ def build(config: Config, lasting: Lasting) -> House:
             unpriced=config.ledger.unpriced == "allow",
             output_tokens=config.ledger.output_tokens,
         ),
-        keeping=keeping_of_teams(config),
+        teams=Teams(keeping_of_teams(config)),
         spool=lasting.spool,
         stepper=lasting.stepper,
         tracing=Tracing(

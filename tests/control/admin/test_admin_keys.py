@@ -6,6 +6,7 @@ import pytest
 from admin_serving import CONFIGURED, Client, Served
 
 from tidegate.control.admin.publish import Publisher
+from tidegate.guard.access import TeamRecords
 
 
 def digest(secret: str) -> str:
@@ -58,6 +59,22 @@ def test_owner_chain_is_resolved_for_the_gateways(served: Served, owner: Client)
     assert access.teams == {"ann@acme.example": "product"}
     assert access.organisations == {"product": "acme"}
     assert access.weights == {"product": 3}
+
+
+def test_what_a_team_lets_be_kept_is_told_to_the_gateways(served: Served, owner: Client) -> None:
+    made = owner.ok("POST", "/teams", {"name": "law", "records": {"bodies": "none", "share": 1}})
+    assert made["records"] == {"bodies": "none", "share": 1.0, "max_body_bytes": None}
+    assert served.access().records == {"law": TeamRecords("none", 1.0)}
+    changed = owner.ok("PATCH", "/teams/law", {"records": {"max_body_bytes": 10, "share": None}})
+    assert changed["records"] == {"bodies": "none", "share": None, "max_body_bytes": 10}
+    owner.ok("PATCH", "/teams/law", {"weight": 2})
+    assert owner.ok("GET", "/teams/law")["records"] == changed["records"]
+    trail = owner.ok("GET", "/audit?action=team.change")["items"]
+    assert [each["after"]["records"]["max_body_bytes"] for each in trail] == [10, 10]
+    owner.ok("PATCH", "/teams/law", {"records": None})
+    assert served.access().records == {}
+    for wrong in ({"bodies": "some"}, {"share": 1.5}, {"max_body_bytes": 0}, {"body": "none"}):
+        assert owner("PATCH", "/teams/law", {"records": wrong}).status == 422
 
 
 def test_people_of_the_configuration_may_own_what_the_api_makes(

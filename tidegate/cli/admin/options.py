@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from tidegate.cli.admin.client import Api
 from tidegate.cli.admin.place import place
-from tidegate.config.units import parse_duration
+from tidegate.config.units import parse_duration, parse_share, parse_size
 
 P = ParamSpec("P")
 
@@ -93,3 +93,23 @@ class Span(click.ParamType[int]):
 
 def _shown(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Bound(click.ParamType[float]):
+    """`10%`, or `64KiB`; becomes a number, and `none` stays what it is."""
+
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number that `value` says."""
+        if value == "none":
+            return value
+        try:
+            return self._parse(value)
+        except PydanticCustomError as error:
+            self.fail(f"{value!r} {error.message()}.", param, ctx)
+
+
+SHARE, SIZE = Bound("share", parse_share), Bound("size", parse_size)

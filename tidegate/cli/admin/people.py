@@ -8,15 +8,18 @@ from typing import Any
 import click
 
 from tidegate.cli.admin.client import Api, Json, name_in_path
-from tidegate.cli.admin.options import as_json, connected
+from tidegate.cli.admin.options import SHARE, SIZE, as_json, connected
 from tidegate.cli.admin.screen import moment, print_json, print_table, say, shown
 
 _NONE = "none"
+_ANY = "any"
+_BOUNDS = ("bodies", "share", "max_body")
+"""What a team lets be kept, as options."""
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """A noun, the noun of what its kind belongs to, and whether it has a share."""
+    """A noun, the noun of what its kind belongs to, and whether it has settings as teams have."""
 
     noun: str
     owner: str | None = None
@@ -29,7 +32,7 @@ class People:
 
 
 def people(noun: str, owner: str | None = None, *, weighted: bool = False) -> click.Group:
-    """The commands for `noun`s, which belong to an `owner`; `weighted` ones have a share."""
+    """The commands for `noun`s, which belong to an `owner`; `weighted` ones are teams."""
     of = People(noun, owner, weighted)
     group = click.Group(f"{noun}s", help=f"Manage {noun}s.")
     group.add_command(_create(of))
@@ -40,8 +43,24 @@ def people(noun: str, owner: str | None = None, *, weighted: bool = False) -> cl
     return group
 
 
+_KEPT = (
+    click.option(
+        "--bodies",
+        type=click.Choice(("none", "metadata", "redacted", "full", _ANY)),
+        help="Most that is kept of its prompts and answers, whatever alias it asks; `any` bounds"
+        " nothing.",
+    ),
+    click.option(
+        "--share", type=SHARE, help="Of its requests, those whose bodies are kept, such as 10%."
+    ),
+    click.option("--max-body", type=SIZE, help="Most that is kept of each body, such as 64KiB."),
+)
+
+
 def _settings(of: People, command: Any) -> Any:
     if of.weighted:
+        for option in reversed(_KEPT):
+            command = option(command)
         command = click.option(
             "--weight",
             type=click.IntRange(1, 1000),
@@ -105,16 +124,44 @@ def _delete(of: People) -> click.Command:
 
 def _print(of: People, found: list[Json]) -> None:
     columns = ["name", *([of.owner] if of.owner else []), *(["weight"] if of.weighted else [])]
+    kept = ("keeps",) if of.weighted else ()
     print_table(
-        (*columns, "made"),
+        (*columns, *kept, "made"),
         (
-            (*(shown(each[column]) for column in columns), moment(each["created_at"]))
+            (
+                *(shown(each[column]) for column in columns),
+                *(_kept(each["records"]) for _ in kept),
+                moment(each["created_at"]),
+            )
             for each in found
         ),
         right=("weight",),
     )
 
 
+def _kept(bounds: Json | None) -> str:
+    """What a team lets be kept, in words."""
+    if bounds is None:
+        return shown(None)
+    words = [bounds["bodies"]] if bounds["bodies"] else []
+    if bounds["share"] is not None:
+        words.append(f"{bounds['share']:.4g} of requests")
+    if bounds["max_body_bytes"] is not None:
+        words.append(f"{bounds['max_body_bytes']:,} bytes")
+    return ", ".join(words)
+
+
 def _said(settings: Json) -> Json:
     said = {name: value for name, value in settings.items() if value is not None}
-    return {name: None if value == _NONE else value for name, value in said.items()}
+    kept = {name: said.pop(name) for name in _BOUNDS if name in said}
+    made = {name: None if value == _NONE else value for name, value in said.items()}
+    if kept:
+        # Of bodies, `none` is the strictest that may be said, and not the want of a bound.
+        bounds = {
+            name: None if value == (_ANY if name == "bodies" else _NONE) else value
+            for name, value in kept.items()
+        }
+        if "max_body" in bounds:
+            bounds["max_body_bytes"] = bounds.pop("max_body")
+        made["records"] = bounds
+    return made

@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from tidegate.control.admin.configured import Configured
-from tidegate.guard.access import Access, Digest, KeyEntry, PriceEntry, encode
+from tidegate.guard.access import Access, Digest, KeyEntry, PriceEntry, TeamRecords, encode
 from tidegate.guard.watch import LIMIT_BYTES
 from tidegate.limits import Limits, Rule
 from tidegate.store.database import Database
@@ -132,6 +132,11 @@ def access_of(connection: Connection, configured: Configured) -> Access:
         },
         teams={name: team for name, team in of_users.items() if team is not None},
         weights={name: row.weight for name, row in belongs.items() if row.weight != 1},
+        records={
+            name: msgspec.json.decode(row.records, type=TeamRecords)
+            for name, row in belongs.items()
+            if row.records is not None
+        },
         prices=tuple(
             msgspec.json.decode(price, type=PriceEntry)
             for price in connection.execute(select(prices.c.price)).scalars()

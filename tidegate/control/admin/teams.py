@@ -1,9 +1,10 @@
-"""Teams: what users belong to, with their share where requests wait."""
+"""Teams: what users belong to, with their share where requests wait and what is kept of them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from sqlalchemy import Connection, delete, select, update
@@ -37,12 +38,27 @@ _Weight = Annotated[
 ]
 
 
+class TeamRecords(Shape):
+    """What may be kept of a team's requests; an alias may allow less, and the stricter holds."""
+
+    bodies: Literal["none", "metadata", "redacted", "full"] | None = Field(
+        None, description="As in the configuration's `records`; null is no bound."
+    )
+    share: Annotated[float, Field(strict=False, ge=0, le=1)] | None = Field(
+        None, description="Of the requests, those whose bodies may be kept: `0.1`; null is all."
+    )
+    max_body_bytes: Annotated[int, Field(ge=1, le=1 << 40), WHOLE] | None = Field(
+        None, description="Most that may be kept of a prompt, and of an answer; null is no bound."
+    )
+
+
 class NewTeam(Shape):
     """A team to be made."""
 
     name: Name
     organisation: Name | None = None
     weight: _Weight = 1
+    records: TeamRecords | None = None
 
 
 class TeamChange(Shape):
@@ -50,6 +66,9 @@ class TeamChange(Shape):
 
     organisation: Name | None = None
     weight: _Weight = 1
+    records: TeamRecords | None = Field(
+        None, description="What of it is not named stays; null takes all bounds away."
+    )
 
 
 class TeamShown(Shape):
@@ -58,6 +77,7 @@ class TeamShown(Shape):
     name: str
     organisation: str | None
     weight: int
+    records: TeamRecords | None
     created_at: Time
 
 
@@ -76,7 +96,8 @@ def create_team(new: NewTeam, desk: Annotated[Desk, changing("people:write")]) -
         owners.refuse_taken("team", new.name)
         if new.organisation is not None:
             owners.require("organisation", new.organisation)
-        connection.execute(teams.insert().values(**new.model_dump(), created_ns=now_ns))
+        values = {**new.model_dump(), "records": _bounds(None, new.records)}
+        connection.execute(teams.insert().values(**values, created_ns=now_ns))
         shown = _shown(find(connection, "team", new.name))
         return Made(Change("team.create", f"team:{new.name}", None, shown), shown)
 
@@ -112,8 +133,11 @@ def change_team(
     """Change what is named."""
 
     def work(connection: Connection, _now_ns: int) -> Made:
-        before = _shown(find(connection, "team", name))
+        row = find(connection, "team", name)
+        before = _shown(row)
         values = wanted.model_dump(exclude_unset=True)
+        if "records" in values:
+            values["records"] = _bounds(row.records, wanted.records)
         if values.get("organisation") is not None:
             Owners(connection, desk.configured).require("organisation", values["organisation"])
         if values:
@@ -142,9 +166,20 @@ def delete_team(name: _Ref, desk: Annotated[Desk, changing("people:write")]) -> 
     return TeamShown.model_validate(desk.change(work))
 
 
+def _bounds(before: str | None, wanted: TeamRecords | None) -> str | None:
+    """The bounds as the store has them, where of those of `before` what is not named stays."""
+    if wanted is None:
+        return None
+    bounds: Json = {} if before is None else msgspec.json.decode(before)
+    bounds |= wanted.model_dump(exclude_unset=True)
+    bounds = {name: bound for name, bound in bounds.items() if bound is not None}
+    return msgspec.json.encode(bounds).decode() if bounds else None
+
+
 def _shown(row: Any) -> Json:
     created_at = show_time(row.created_ns)
+    bounds = None if row.records is None else TeamRecords(**msgspec.json.decode(row.records))
     return {
         "name": row.name, "organisation": row.organisation, "weight": row.weight,
-        "created_at": created_at,
+        "records": None if bounds is None else bounds.model_dump(), "created_at": created_at,
     }  # fmt: skip

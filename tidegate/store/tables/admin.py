@@ -37,7 +37,9 @@ teams = Table(
     Column("organisation", Text),
     Column("weight", Integer, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
+    Column("records", Text),
 )
+"""JSON: `records`, of `guard.access.TeamRecords`; NULL bounds nothing."""
 
 users = Table(
     "users",
