@@ -14,7 +14,7 @@ from redis_server import QUOTED, client, free_port, redis_server, until, url
 
 from tidegate.admission.redis_address import Address
 from tidegate.admission.redis_line import MOST_UNANSWERED, Line, LineBroken, dial
-from tidegate.admission.redis_words import Complaint, command
+from tidegate.admission.redis_words import Complaint, NotRedis, command
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +145,21 @@ async def test_who_speaks_otherwise_is_not_listened_to() -> None:
         line = await dial(address, ())
         with pytest.raises(LineBroken, match="does not speak as Redis does"):
             await line.call(b"PING", timeout_s=20)
+
+
+async def test_who_cannot_understand_the_answer_is_told_that_there_is_none() -> None:
+    class Puzzled(Asked):
+        def answered(self, answer: object) -> None:
+            raise NotRedis(f"{answer!r} is no answer")
+
+    async with listening(b":7\r\n") as (_, address):
+        line = await dial(address, ())
+        asked = [Puzzled(b"EVAL"), Asked(b"PING")]
+        for question in asked:
+            line.ask(question)
+        assert "7 is no answer" in await line.ended
+    assert [len(question.told) for question in asked] == [1, 1]
+    assert all(isinstance(question.told[0], LineBroken) for question in asked)
 
 
 async def test_answer_to_nothing_breaks_the_line() -> None:

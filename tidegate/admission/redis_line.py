@@ -120,7 +120,11 @@ class Line(asyncio.Protocol):
                     raise NotRedis("an answer to nothing")  # noqa: TRY301
                 question = self._unanswered.popleft()
                 question.done = True
-                question.answered(answer)
+                try:
+                    question.answered(answer)
+                except NotRedis as error:  # it is not among those that the line tells any more
+                    question.broken(_short(str(error)))
+                    raise
         except NotRedis as error:
             self.close(f"it does not speak as Redis does: {error}")
 
