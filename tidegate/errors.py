@@ -212,7 +212,10 @@ class BudgetReached(LimitReached):
     code = "budget_exceeded"
     type = "insufficient_quota"
     retryable = False
-    remedy = "Ask the operator for a higher budget, or wait for its next period."
+    remedy = (
+        "Ask the operator for a higher budget, wait for its next period, or ask for a shorter"
+        " answer (`max_tokens`)."
+    )
 
 
 class Overloaded(TidegateError):

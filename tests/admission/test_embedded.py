@@ -106,6 +106,17 @@ def test_a_spent_budget_says_what_is_left_and_when_its_next_period_begins() -> N
     assert caught.value.retry_after_s == DAY_S / 2
 
 
+def test_request_that_no_budget_would_fit_is_told_so_and_what_may() -> None:
+    limited = engine(Rule("team", Limits(budgets=(Budget(10 * USD, "day"),))))
+    with pytest.raises(BudgetReached) as caught:
+        limited.admit(ask(nanousd=11 * USD))
+    assert caught.value.message == (
+        "The request may cost up to $11.00, more than usd_per_day of this team allows at all"
+        " ($10.00): trying again cannot help, a shorter answer (`max_tokens`) may."
+    )
+    assert caught.value.retry_after_s is None
+
+
 def test_money_that_is_only_held_may_be_asked_for_again_soon() -> None:
     limited = engine(Rule("team", Limits(budgets=(Budget(10 * USD, "total"),))))
     running = limited.admit(ask(nanousd=9 * USD))

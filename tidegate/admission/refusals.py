@@ -89,8 +89,13 @@ def budget_reached(
     wait_s = ends_s
     when = "" if ends_s is None else f" Its next period begins in {_duration(ends_s)}."
     if asked > budget.nanousd:
-        wait_s, when = None, " That is more than all of it: trying again cannot help."
-    elif settled + asked <= budget.nanousd:
+        return BudgetReached(
+            f"The request may cost up to {show_usd(asked)}, more than {name} of"
+            f" {_whose(scope[0])} allows at all ({show_usd(budget.nanousd)}): trying again cannot"
+            " help, a shorter answer (`max_tokens`) may.",
+            limit=_named(scope, name),
+        )
+    if settled + asked <= budget.nanousd:
         wait_s, when = SOON_S, " Running requests hold some of it: try again when they are over."
     return BudgetReached(
         f"{name} of {_whose(scope[0])} is reached: the limit is {show_usd(budget.nanousd)},"
