@@ -102,7 +102,7 @@ def _shares(
             count(each) / each.requests,
             rule.threshold,
             f"{alias}: {count(each) / each.requests:.1%} {words} in the last 5 minutes"
-            f" ({count(each)} of {each.requests}; limit {rule.threshold:.3g}).",
+            f" ({count(each)} of {each.requests}; limit {rule.threshold * 100:.3g}%).",
         )
         for alias, each in traffic.items()
         if each.requests >= rule.least

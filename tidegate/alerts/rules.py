@@ -79,7 +79,7 @@ DEFAULTS: Final[Mapping[str, Rule]] = {
              "times what begins to matter, a day against the week before",
              "Look what has moved and where: tidegate quality --drift.", "times", 1.0),
         Rule("breaker-open", "page", "a target's breaker is open",
-             "Look why: tidegate targets; its traffic goes elsewhere meanwhile.",
+             "Look why: tidegate targets; others of its alias answer meanwhile, if it has any.",
              "count", 1.0, for_s=_FOR_S),
         Rule("account-retired", "ticket", "a provider does not accept an account's credentials",
              "Give it valid credentials and reload.", "count", 1.0),
