@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tidegate.console.charts import Bar, Chart, Series, Stretch, bars, lines, stacked, waterfall
 from tidegate.console.charts.scale import marks, moments
 from tidegate.console.charts.series import sparkline
-from tidegate.console.words import count, ms
+from tidegate.console.words import count, ms, usd
 
 HOUR = [1_790_000_000 + 60 * minute for minute in range(60)]
 VALUES = st.lists(
@@ -53,6 +53,14 @@ def test_line_is_interrupted_where_nothing_is_known() -> None:
     (path,) = [each for each in parsed(chart).iter("path") if each.get("class") == "line tone-1"]
     assert path.get("d", "").count("M") == 2
     assert chart.rows[2][1] == "—"
+    (dots,) = [each for each in parsed(chart).iter("path") if each.get("class") == "dot tone-1"]
+    assert dots.get("d", "").count("M") == 1, "what stands alone is a dot"
+
+
+@pytest.mark.parametrize("top_usd", [0.000_3, 0.004, 0.015, 0.03, 0.09, 0.1, 0.7, 1.0, 7, 90, 1e6])
+def test_every_mark_of_an_axis_of_money_says_something_else(top_usd: float) -> None:
+    said = [usd(mark) for mark in marks(top_usd * 1e9)]
+    assert len(set(said)) == len(said), said
 
 
 def test_stacked_bars_stand_on_each_other() -> None:

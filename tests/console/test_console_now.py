@@ -101,7 +101,8 @@ def test_traffic_is_of_the_minutes_that_are_asked_for() -> None:
     assert traffic.whole == (0, 12, 0, 0, 0, 0, 1)
     assert traffic.errors == (0, 2, 0, 0, 0, 0, 1)
     assert traffic.per_minute == 12 / 5
-    assert traffic.error_share == 1.0
+    assert traffic.lately == (3, 13)
+    assert traffic.error_share == 3 / 13
     assert tone_of(traffic.error_share) == "bad"
     assert tone_of(None) == ""
 

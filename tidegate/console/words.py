@@ -17,7 +17,7 @@ _SHORT: Final = 10
 
 
 def usd(nanousd: float | None) -> str:
-    """Dollars: `$1,234.50`, and more digits below a cent."""
+    """Dollars: `$1,234.50`, `$0.015`, and more digits below a cent."""
     if nanousd is None:
         return UNKNOWN
     sign, amount = ("-" if nanousd < 0 else ""), abs(nanousd) / NANO
@@ -26,7 +26,8 @@ def usd(nanousd: float | None) -> str:
     if amount >= 100_000:  # noqa: PLR2004
         return f"{sign}${amount:,.0f}"
     if abs(nanousd) >= _CENT:
-        return f"{sign}${amount:,.2f}"
+        few = abs(nanousd) < 10 * _CENT
+        return f"{sign}$" + (f"{amount:.3f}".removesuffix("0") if few else f"{amount:,.2f}")
     if amount < 0.000_001:  # noqa: PLR2004
         return f"{sign}<$0.000001"
     digits = f"{amount:.6f}".rstrip("0")

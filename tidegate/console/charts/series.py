@@ -48,6 +48,7 @@ def lines(
         if area:
             drawn.append(tag("path", d=_area(places), class_=f"area {tone}"))
         drawn.append(tag("path", d=_line(places), class_=f"line {tone}"))
+        drawn.append(tag("path", d=_alone(places), class_=f"dot {tone}"))
     box = tag(
         "svg", joined(drawn), viewBox="0 0 1000 1000", preserveAspectRatio="none",
         width="100%", height="100%",
@@ -199,6 +200,11 @@ def _places(values: Values, top: float) -> Iterator[tuple[float, float] | None]:
 
 def _line(places: list[tuple[float, float] | None]) -> str:
     return _runs(places, lambda run: f"M{_path(run)}" + ("h0" if len(run) == 1 else ""))
+
+
+def _alone(places: list[tuple[float, float] | None]) -> str:
+    # What is known of one piece of the time and not of those beside it: no line shows it.
+    return _runs(places, lambda run: f"M{_path(run)}h0" if len(run) == 1 else "")
 
 
 def _area(places: list[tuple[float, float] | None]) -> str:

@@ -51,10 +51,15 @@ class Traffic(Struct, frozen=True):
         return tuple(map(sum, zip(*(counts for _, _, counts in self.requests), strict=True)))
 
     @property
+    def lately(self) -> tuple[int, int]:
+        """How many failed, and of how many: in the last minutes that are over, and since."""
+        return sum(self.errors[-_LATELY - 1 :]), sum(self.whole[-_LATELY - 1 :])
+
+    @property
     def error_share(self) -> float | None:
-        """Of the last minutes' requests."""
-        asked = sum(self.whole[-_LATELY:])
-        return sum(self.errors[-_LATELY:]) / asked if asked else None
+        """The same as a share."""
+        failed, asked = self.lately
+        return failed / asked if asked else None
 
     @property
     def per_minute(self) -> float:
@@ -83,7 +88,7 @@ def show(asked: Asked) -> View:
     view: dict[str, Any] = {
         "traffic": traffic,
         "tone": tone_of(traffic.error_share),
-        "lately": speed_of(each for minute in told[-_LATELY:] for each in minute),
+        "lately": speed_of(each for minute in told[-_LATELY - 1 :] for each in minute),
         "sparks": (sparkline(traffic.whole[:-1]), sparkline(traffic.cost_nanousd[:-1], "tone-4")),
         "hour_nanousd": sum(traffic.cost_nanousd),
         "charts": charts(traffic, speeds),
