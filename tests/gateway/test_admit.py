@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from msgspec import structs
@@ -14,10 +15,12 @@ from tidegate.admission.embedded import Embedded
 from tidegate.admission.engine import Ask, Left, Spent, Ticket
 from tidegate.errors import BudgetReached, LimitReached, PriceUnknown
 from tidegate.gateway.admit import Admitted, Desk
+from tidegate.gateway.exchange import Exchange
 from tidegate.gateway.quotas import duration, quota_headers
+from tidegate.gateway.serve import settle
 from tidegate.ledger.price import Price
-from tidegate.limits import Balance, Budget, Limits, Rate, Rule, Scope
-from tidegate.telemetry.record import Record
+from tidegate.limits import MOST_NANOUSD, Balance, Budget, Limits, Rate, Rule, Scope
+from tidegate.telemetry.record import Record, decode, encode
 from tidegate.types import Call, Choice, Plan, Principal, Target, Terms, Timeouts, Usage
 
 WEB = Principal(key="web", team="product")
@@ -266,6 +269,34 @@ async def test_what_is_cancelled_while_it_waits_is_left_to_the_engine() -> None:
         await task
     assert slow.waiting.cancelled()
     assert slow.settled == []
+
+
+async def test_what_is_held_is_let_go_though_the_record_cannot_be_made() -> None:
+    class Broken:
+        def begin(self, steps: Any) -> None:
+            raise ArithmeticError(steps)
+
+    made, nowhere = engine(money("team", "product", 10**9)), cast("Any", None)
+    here = Exchange(nowhere, method=b"POST", url=b"/", headers=[], chunked=True, keep_alive=True)
+    here.record = record()
+    _, here.admitted = await admit(made, plan())
+    here.admitted.charge("a", 10, 7, last=True)
+    rooms: Any = SimpleNamespace(stepper=Broken())
+    with pytest.raises(ArithmeticError):
+        await settle(rooms, here, None)
+    pot = next(made.gauges()).purses[0].pot
+    assert (pot.settled, pot.held) == (7, 0)
+
+
+def test_a_cost_beyond_all_measure_fits_into_a_record() -> None:
+    class Absurd(Listed):
+        def of(self, provider: str, model: str, unix_ns: int) -> Price | None:
+            found = super().of(provider, model, unix_ns)
+            return found and replace(found, output_nanousd=10**20)
+
+    here, kept = Desk(engine(), Absurd(), unpriced=False, output_tokens=1), record()
+    kept.cost_nanousd, _ = here.cost(choice("a"), CALL, Usage(input=1, output=1 << 40), 1)
+    assert decode(encode(kept)).cost_nanousd == MOST_NANOUSD
 
 
 async def test_what_an_alias_turns_out_to_be_is_learnt() -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from msgspec import structs
 
+from tidegate import limits
 from tidegate.admission.engine import Ask, Engine, Spent, Ticket
 from tidegate.errors import LimitReached, PriceUnknown
 from tidegate.gateway import bounds
@@ -165,12 +166,16 @@ class Desk:
     def cost(
         self, choice: Choice, call: Call, usage: Usage, unix_ns: int
     ) -> tuple[int | None, str | None]:
-        """What `call` costs at `choice` when asked at `unix_ns`, and by which price; if known."""
+        """What `call` costs at `choice` when asked at `unix_ns`, and by which price; if known.
+
+        No more than the highest budget: what is beyond that is a price or a count gone wrong, and
+        more than a record or a script of Redis can hold.
+        """
         price = self.prices.of(choice.target.provider, choice.model, unix_ns)
         if price is None:
             return None, None
         price = price.served(*_ways(call, usage.tier))
-        return cost(price, usage), price.label
+        return min(cost(price, usage), limits.MOST_NANOUSD), price.label
 
     def learn(self, alias: str, body_bytes: int, input_tokens: int) -> None:
         """Note how many tokens a body of `alias` turned out to be."""

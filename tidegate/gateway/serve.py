@@ -356,6 +356,15 @@ def failed(wire: Wire | None, exchange: Exchange, error: TidegateError) -> Endin
 
 
 async def settle(rooms: Rooms, exchange: Exchange, ending: Ending | None) -> None:
+    """Leave the record, then charge what was used and let go of the rest, whatever happens."""
+    try:
+        await leave_record(rooms, exchange, ending)
+    finally:
+        if exchange.admitted is not None:
+            exchange.admitted.settle()
+
+
+async def leave_record(rooms: Rooms, exchange: Exchange, ending: Ending | None) -> None:
     """Complete the record and see it into the spool: before this returns, it is on its way out."""
     record = exchange.record
     record.duration_ms = exchange.elapsed_ms()
@@ -384,6 +393,3 @@ async def settle(rooms: Rooms, exchange: Exchange, ending: Ending | None) -> Non
                 pass
     except Unavailable:  # its memory is full: the one record that is lost, and it is said
         log.exception("record lost", extra={"fields": {"request_id": record.request_id}})
-    finally:
-        if exchange.admitted is not None:
-            exchange.admitted.settle()
