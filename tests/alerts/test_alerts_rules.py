@@ -124,6 +124,18 @@ FIRES: list[tuple[str, Facts, Facts]] = [
         heard(a_heard(refused=0.02), refused=0.06),
     ),
     ("refusals", heard(a_heard(), refused=0.02), heard(a_heard(), refused=0.01)),
+    (
+        "personal-data",
+        heard(a_heard(personal=0.2), personal=0.61),
+        heard(a_heard(personal=0.2), personal=0.6),
+    ),
+    ("personal-data", heard(a_heard(), personal=0.06), heard(a_heard(), personal=0.05)),
+    (
+        "leaked-credentials",
+        heard(a_heard(), credentials=0.02),
+        heard(a_heard(), credentials=0.02, answers=49),
+    ),
+    ("leaked-credentials", heard(a_heard(), credentials=0.02), heard(None, credentials=0.02)),
     ("quality-drift", drifted(1.0), drifted(0.99)),
     ("quality-drift", drifted(1.5, "output_length"), Facts(drifted=())),
     ("quality-drift", drifted(1.5, "similarity"), Facts(drifted=())),

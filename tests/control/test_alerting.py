@@ -198,6 +198,30 @@ def test_cut_answers_are_told_of(post: Post) -> None:
     assert post.rules_said(60) == ["truncation firing"]
 
 
+@pytest.mark.parametrize(
+    ("rule", "kinds"),
+    [("personal-data", {"email": 2, "card": 1}), ("leaked-credentials", {"api_key": 1})],
+)
+def test_much_more_of_what_is_masked_is_told_of_until_it_is_over(
+    post: Post, rule: str, kinds: dict[str, int]
+) -> None:
+    post.clock.ns = usual = NOW_NS - 30 * 60 * S
+    rows = [
+        row(next(_NUMBERS), started_ns=usual, payload=payload(10.0, started_ns=usual))
+        for _ in range(60)
+    ]
+    put(post.store, *rows, offset=next(_NUMBERS))
+    assert post.said() == []
+    answers(post.store, 55, payload(10.0))
+    answers(post.store, 5, payload(10.0, findings=kinds))
+    assert post.rules_said(30 * 60) == []
+    assert post.rules_said(60) == [f"{rule} firing"]
+    assert post.rules_said(60) == []
+    later = [said for _ in range(8) for said in post.rules_said(60)]
+    assert later.count(f"{rule} resolved") == 1
+    assert f"{rule} firing" not in later
+
+
 def test_a_budget_that_refuses_is_told_to_be_spent(post: Post) -> None:
     spent(post.store, 9.5)
     limit = "team product usd_per_month"

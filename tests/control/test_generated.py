@@ -114,6 +114,10 @@ def slo(what: str) -> str:
     return f'tidegate_slo_{what}{{alias="fast",slo="latency"}}'
 
 
+def found(kind: str) -> str:
+    return f'tidegate_personal_data_findings_total{{alias="fast",kind="{kind}"}}'
+
+
 def promised(bad: int) -> dict[str, str]:
     return {
         slo("objective_ratio"): "0.99+0x400",
@@ -151,6 +155,12 @@ PLAYED: list[tuple[str, dict[str, str], dict[str, str]]] = [
      {'tidegate_limit_used_ratio{scope_kind="team",limit="usd_per_month"}': "0.79x400"}),
     ("model-retires", {'tidegate_model_retires_timestamp_seconds{model="m"}': "7776000x400"},
      {'tidegate_model_retires_timestamp_seconds{model="m"}': "7789000x400"}),
+    ("personal-data", {OK: "0+20x400", found("email"): "0+2x88 200+30x300"},
+     {OK: "0+20x400", found("email"): "0+2x400"}),
+    ("personal-data", {OK: "0+20x400", found("email"): "_x89 10+10x300"},
+     {OK: "0+20x400", found("password"): "_x89 10+10x300"}),
+    ("leaked-credentials", {OK: "0+20x400", found("api_key"): "0x88 0+1x300"},
+     {OK: "0+20x400", found("api_key"): "0+1x400"}),
     ("control-gone", {"up": "1x400"}, {"tidegate_records_loading": "1x400"}),
 ]  # fmt: skip
 """By rule: series with which it fires after 95 minutes, and with which it does not."""

@@ -57,6 +57,10 @@ class Heard(Struct, frozen=True):
     """Share of answers that a model or a filter refused."""
     overloaded: float
     """Share of requests that found the queue full."""
+    personal: float = 0.0
+    """Personal data found in what is kept of a request, on average."""
+    credentials: float = 0.0
+    """The same of credentials."""
     usual: Heard | None = None
     """The same of the hour before."""
 

@@ -22,6 +22,10 @@ Measure = Callable[[Rule, Facts], "Iterable[Finding] | None"]
 
 _USUALLY_REFUSED: Final = 0.01
 """A share below which nobody would notice that it has tripled."""
+_USUALLY_FOUND: Final = 0.05
+"""So much personal data in a request that nobody would notice that it has tripled."""
+_USUALLY_LEAKED: Final = 0.01
+"""The same of credentials."""
 _USUALLY_CACHED: Final = 0.1
 """A share below which nobody relies on a cache."""
 _NEARLY: Final = 0.8
@@ -257,6 +261,23 @@ MEASURES: Final[Mapping[str, Measure]] = {
         lambda each, usual: (
             f"{each.refused:.1%} of answers are refused or filtered,"
             f" {usual.refused:.1%} in the hour before"
+        ),
+    ),
+    "personal-data": _compared(
+        lambda each: each.personal,
+        _USUALLY_FOUND,
+        lambda each, usual: (
+            f"{100 * each.personal:.0f} pieces of personal data in 100 requests,"
+            f" {100 * usual.personal:.0f} in the hour before; they were masked"
+        ),
+    ),
+    "leaked-credentials": _compared(
+        lambda each: each.credentials,
+        _USUALLY_LEAKED,
+        lambda each, usual: (
+            f"{100 * each.credentials:.0f} credentials in 100 requests,"
+            f" {100 * usual.credentials:.0f} in the hour before; they were masked here,"
+            " and sent to the provider"
         ),
     ),
     "cache-drop": _cached_less,

@@ -75,6 +75,12 @@ DEFAULTS: Final[Mapping[str, Rule]] = {
         Rule("refusals", "ticket", "this many times the usual share of answers is a refusal or "
              "filtered", "Look at what changed in prompts or model.",
              "times", 3.0, least=50, for_s=60.0),
+        Rule("personal-data", "ticket", "requests hold this many times as much personal data as "
+             "usual", "Look who sends it: tidegate log; bound what is kept: tidegate teams change.",
+             "times", 3.0, least=50, for_s=60.0),
+        Rule("leaked-credentials", "page", "requests hold this many times as many credentials as "
+             "usual", "Look whose they are and have them replaced: tidegate log.",
+             "times", 3.0, least=50, for_s=60.0),
         Rule("quality-drift", "ticket", "a signal of an alias's answers has moved by this many "
              "times what begins to matter, a day against the week before",
              "Look what has moved and where: tidegate quality --drift.", "times", 1.0),

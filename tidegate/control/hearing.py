@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from tidegate.alerts.facts import WINDOW_S, Heard
 from tidegate.control.finishes import FILTERED, REFUSED, TRUNCATED, has_waited
+from tidegate.guard.redaction import CREDENTIALS
 
 MOST_READ: Final = 1_000
 """Records that are read in one look; of more, the newest."""
@@ -37,6 +38,7 @@ class _Said(Struct):
     queue_ms: float = 0.0
     finish_reason: str | None = None
     limit: str | None = None
+    findings: dict[str, int] = {}
 
 
 class _Answer(NamedTuple):
@@ -45,6 +47,8 @@ class _Answer(NamedTuple):
     truncated: bool
     refused: bool
     overloaded: bool
+    personal: int
+    credentials: int
 
 
 class _Minute:
@@ -120,6 +124,7 @@ class Hearing:
 
 
 def _answer(said: _Said) -> _Answer:
+    credentials = sum(said.findings.get(kind, 0) for kind in CREDENTIALS) if said.findings else 0
     wait_ms = said.duration_ms if said.ttft_ms is None else said.ttft_ms
     return _Answer(
         wait_s=wait_ms / _MS if has_waited(said.outcome) else None,
@@ -127,6 +132,8 @@ def _answer(said: _Said) -> _Answer:
         truncated=said.finish_reason in TRUNCATED,
         refused=said.finish_reason in REFUSED or said.outcome == FILTERED,
         overloaded=said.outcome == "overloaded",
+        personal=sum(said.findings.values()) - credentials,
+        credentials=credentials,
     )
 
 
@@ -147,6 +154,8 @@ def _heard(answers: Sequence[_Answer], usual: Heard | None = None) -> Heard | No
         truncated=_share(each.truncated for each in answers),
         refused=_share(each.refused for each in answers),
         overloaded=_share(each.overloaded for each in answers),
+        personal=_share(each.personal for each in answers),
+        credentials=_share(each.credentials for each in answers),
         usual=usual,
     )
 
@@ -156,7 +165,8 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
 
-def _share(are: Iterable[bool]) -> float:
+def _share(are: Iterable[int]) -> float:
+    """How much of it there is for each."""
     said = list(are)
     return sum(said) / len(said)
 

@@ -16,6 +16,7 @@ from tidegate.control.measures import catalogue as of
 from tidegate.control.measures import watch
 from tidegate.control.measures.boards import GATEWAYS, LIMIT_USED
 from tidegate.control.metrics import documented
+from tidegate.guard.redaction import CREDENTIALS
 
 _NAMES: Final = {each.name for found in documented().values() for each in found}
 _KNOWN: Final = 'alias!=""'
@@ -107,14 +108,18 @@ def _drop(rule: Rule) -> str:
     )
 
 
-def _refusals(rule: Rule) -> str:
-    name = of.REFUSED_ANSWERS.name
-    now = f"{_grown(name)} / on (alias) {_REQUESTS}"
-    before = f"{_grown(name, _BEFORE)} / on (alias) {_grown(of.ENDED.name, _BEFORE)}"
-    return (
-        f"({now} > {rule.threshold:g} * ({before}) or {now} unless on (alias) ({before}))"
-        f" > 0.01 and on (alias) {_REQUESTS} >= {rule.least:g}"
-    )
+def _more(name: str, least: float, where: str = _KNOWN) -> Expression:
+    """So many times as much for each request as in the hour before, and more than `least`."""
+
+    def expression(rule: Rule) -> str:
+        now = f"{_grown(name, where=where)} / on (alias) {_REQUESTS}"
+        before = f"{_grown(name, _BEFORE, where)} / on (alias) {_grown(of.ENDED.name, _BEFORE)}"
+        return (
+            f"({now} > {rule.threshold:g} * ({before}) or {now} unless on (alias) ({before}))"
+            f" > {least:g} and on (alias) {_REQUESTS} >= {rule.least:g}"
+        )
+
+    return expression
 
 
 def _burning(rule: Rule) -> str:
@@ -167,6 +172,7 @@ def _worst(how: str, by: str, name: str, sign: str, where: str = "") -> Expressi
     return lambda rule: f"{how} by ({by}) ({of_name}) {sign} {rule.threshold:g}"
 
 
+_CREDENTIALS: Final = "|".join(sorted(CREDENTIALS))
 _SHARED, _BREAKERS = metric("tidegate_shared_up"), metric("tidegate_breakers_shared")
 
 EXPRESSIONS: Final[Mapping[str, Expression | str]] = {
@@ -183,7 +189,9 @@ EXPRESSIONS: Final[Mapping[str, Expression | str]] = {
     "overloaded": _share(_grown(of.REQUESTS.name, where=f'{_KNOWN},outcome="overloaded"')),
     "limited": _share(_grown(of.ENDED.name, where=f'{_KNOWN},class="limited"')),
     "truncation": _share(_grown(of.TRUNCATIONS.name)),
-    "refusals": _refusals,
+    "refusals": _more(of.REFUSED_ANSWERS.name, 0.01),
+    "personal-data": _more(of.FINDINGS.name, 0.05, f'{_KNOWN},kind!~"{_CREDENTIALS}"'),
+    "leaked-credentials": _more(of.FINDINGS.name, 0.01, f'{_KNOWN},kind=~"{_CREDENTIALS}"'),
     "quality-drift": "it is told by a test over a week of samples, which no counter has",
     "breaker-open": lambda rule: (
         f"count by (target) ({metric('tidegate_breaker_state')} == 2) >= {rule.threshold:g}"

@@ -6,10 +6,17 @@ bytes that anything to be masked cannot do without.
 """
 
 from tidegate.guard.redaction.steps import Pace, Steps, TooHard
-from tidegate.guard.redaction.text import KINDS, Findings, is_clean_json, mask_text, masked_text
+from tidegate.guard.redaction.text import (
+    CREDENTIALS,
+    KINDS,
+    Findings,
+    is_clean_json,
+    mask_text,
+    masked_text,
+)
 from tidegate.guard.redaction.tree import masked_json, masked_value
 
 __all__ = [
-    "KINDS", "Findings", "Pace", "Steps", "TooHard", "is_clean_json", "mask_text", "masked_json",
-    "masked_text", "masked_value",
+    "CREDENTIALS", "KINDS", "Findings", "Pace", "Steps", "TooHard", "is_clean_json", "mask_text",
+    "masked_json", "masked_text", "masked_value",
 ]  # fmt: skip

@@ -26,6 +26,8 @@ from tidegate.guard.redaction.steps import WINDOW, Pace, Steps, outright, replac
 KINDS: Final = (
     "email", "phone", "card", "iban", "ip", "ssn", "api_key", "token", "password", "private_key",
 )  # fmt: skip
+CREDENTIALS: Final = frozenset({"api_key", "token", "password", "private_key"})
+"""Those that open something; the others are of somebody."""
 Findings = dict[str, int]
 """How much of each kind was found."""
 
