@@ -71,6 +71,53 @@ def test_viewer_may_look_and_not_go_back(browsing: Browsing, gate: Gated) -> Non
     assert gate.api("GET", "/configurations")["in_force"] == version_of(BAD)
 
 
+def other(gate: Gated) -> str:
+    """Where the one of the two that is not in force is put back."""
+    now = (gate.directory / "tidegate.yaml").read_text()
+    version = version_of(CONFIG if now != CONFIG else BAD)
+    return f"{gate.url}/console/configuration/version/{version}"
+
+
+def standing(gate: Gated) -> tuple[str, str, int]:
+    """The file, what is in force, and how many changes the trail has."""
+    file = (gate.directory / "tidegate.yaml").read_text()
+    in_force = gate.api("GET", "/configurations")["in_force"]
+    done = [each["action"] for each in gate.api("GET", "/audit")["items"]]
+    return file, in_force, done.count("configuration.rollback")
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", None])
+def test_going_back_asked_for_from_elsewhere_changes_nothing(
+    browsing: Browsing, gate: Gated, origin: str | None
+) -> None:
+    page = browsing.sign_in(path="/configuration")
+    csrf = page.locator("input[name=csrf]").first.input_value()
+    before = standing(gate)
+    headers = {} if origin is None else {"origin": origin}
+    told = browsing.context.request.post(other(gate), form={"csrf": csrf}, headers=headers)
+    assert told.status == 403
+    assert standing(gate) == before
+
+
+def test_session_that_ended_shows_no_configuration_and_changes_none(
+    browsing: Browsing, gate: Gated
+) -> None:
+    token = gate.api("POST", "/tokens", {"name": "leaves", "role": "owner"})["token"]
+    page = browsing.sign_in(token, "/configuration")
+    csrf = page.locator("input[name=csrf]").first.input_value()
+    gate.api("DELETE", "/tokens/leaves")
+    before = standing(gate)
+    told = browsing.context.request.post(
+        other(gate), form={"csrf": csrf}, headers={"origin": gate.url}, max_redirects=0
+    )
+    assert told.status == 303
+    assert "/console/sign-in" in told.headers["location"]
+    assert standing(gate) == before
+    browsing.open("/configuration")
+    expect(page.get_by_label("Admin token")).to_be_visible()
+    expect(page.get_by_text(version_of(CONFIG))).to_have_count(0)
+
+
 def test_configurations_can_be_seen(browsing: Browsing) -> None:
     browsing.sign_in()
     one = f"/configuration/version/{version_of(CONFIG)}"
