@@ -8,7 +8,7 @@ rest is let go, exactly once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Protocol
 
@@ -285,7 +285,7 @@ class Desk:
 class Admitted:
     """What one request holds, and what it has spent so far."""
 
-    __slots__ = ("_bound", "_engine", "_entered", "_owed", "_spent", "_ticket", "_tokens")
+    __slots__ = ("_bound", "_engine", "_entered", "_owed", "_spent", "_ticket", "_tokens", "tell")
 
     def __init__(
         self, engine: Engine, ticket: Ticket, provider: str, tokens: int, bound_nanousd: int
@@ -296,6 +296,8 @@ class Admitted:
         self._tokens = tokens
         self._bound = bound_nanousd
         self._owed = 0
+        self.tell: Callable[[int], Awaitable[None]] | None = None
+        """Is told how much more is held, in nano-dollars, before that may be spent."""
         self._spent: dict[str, tuple[int, int]] = {}
 
     @property
@@ -320,7 +322,8 @@ class Admitted:
     async def extend(self, choice: Choice, *, beside: bool = False) -> None:
         """Hold what a further try at `choice` needs; `beside` another one that goes on.
 
-        Raises: `LimitReached` and its kinds, `LimitsUnavailable`; what is held stays as it is.
+        Raises: `LimitReached` and its kinds, `LimitsUnavailable`; what is held stays as it is. And
+        what `tell` raises; then it is held.
         """
         scope: Scope = ("provider", choice.target.provider)
         new = scope[1] not in self._entered and self._engine.limited((scope,))
@@ -333,6 +336,8 @@ class Admitted:
             await held
         self._entered.add(scope[1])
         self._owed -= owed  # the other one may have cost something meanwhile
+        if more and self.tell is not None:
+            await self.tell(more)
 
     def settle(self) -> None:
         """Charge what was spent and let go of the rest."""

@@ -24,6 +24,7 @@ import math
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 
 from msgspec import structs
@@ -70,7 +71,7 @@ from tidegate.gateway.rooms import Rooms
 from tidegate.gateway.wires import Wire
 from tidegate.guard.redaction import TooHard
 from tidegate.net import trace_context
-from tidegate.telemetry.record import Record, encode
+from tidegate.telemetry.record import Record, decode, encode
 from tidegate.types import NO_CALL, Call, Choice, Facts, Keeping, Plan, Principal, Terms
 
 log = logging.getLogger("tidegate.gateway")
@@ -245,14 +246,15 @@ async def admitted(
     record.alias = plan.alias
     plan, exchange.admitted = await desk.admit(scopes, record, call, plan, body)
     if record.held_nanousd is not None:
-        await hold(rooms, record, plan.choices[0])
+        payload = await hold(rooms, record, plan.choices[0])
+        exchange.admitted.tell = partial(hold_more, rooms, record, payload)
     return plan
 
 
-async def hold(rooms: Rooms, record: Record, first: Choice) -> None:
+async def hold(rooms: Rooms, record: Record, first: Choice) -> bytes:
     """See to it that no crash forgets what is held, nor where it was to be spent at first.
 
-    Raises: `Unavailable`.
+    What was written. Raises: `Unavailable`.
     """
     record.outcome, record.provider, record.target = "held", first.target.provider, first.name
     payload = encode(record)
@@ -260,6 +262,17 @@ async def hold(rooms: Rooms, record: Record, first: Choice) -> None:
     began_s = perf_counter()
     await rooms.spool.append(payload)
     record.admit_ms += (perf_counter() - began_s) * 1000.0
+    return payload
+
+
+async def hold_more(rooms: Rooms, record: Record, payload: bytes, nanousd: int) -> None:
+    """Say again what `hold` has written, now that further tries hold more.
+
+    Raises: `Unavailable`.
+    """
+    held = decode(payload)
+    held.held_nanousd = record.held_nanousd = (record.held_nanousd or 0) + nanousd
+    await rooms.spool.append(encode(held))
 
 
 async def relay(rooms: Rooms, exchange: Exchange, call: Call, begun: Begun) -> Ending:
