@@ -8,7 +8,7 @@ _SAMPLE = re.compile(
     rf"(?P<name>[a-z_:][a-z0-9_:]*)(?:\{{(?P<labels>{_LABELS}(?:,{_LABELS})*)\}})?"
     r" (?P<value>-?[0-9.]+(?:e[+-]?[0-9]+)?)"
 )
-_LE = re.compile(r',?le="([^"]+)"')
+_LE = re.compile(r'(?:,|(?<={))le="([^"]+)"')
 _PARTS = re.compile("_(?:bucket|sum|count)$")
 
 

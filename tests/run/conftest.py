@@ -10,8 +10,23 @@ from pathlib import Path
 import pytest
 from supervised import Supervise, Supervised
 
+PATH = os.pathsep.join(filter(None, sys.path))
 CHILD = Path(__file__).with_name("child.py")
 SUPERVISE = Path(__file__).with_name("supervise.py")
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[str]:
+    """The base URL of a provider that listens already: a sidecar may still be starting."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tidegate.providers.simulated", "--port", "0", "--length", "5"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": PATH},
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[3]
+        process.kill()
 
 
 @pytest.fixture
@@ -27,7 +42,7 @@ def supervise(tmp_path: Path) -> Iterator[Supervise]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": PATH},
         )
         begun.append(Supervised(process))
         return begun[-1]

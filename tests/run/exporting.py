@@ -26,19 +26,19 @@ control: {{port: {port}}}
 log: {{level: info}}
 store: sqlite:///tidegate.db
 providers:
-  sim: {{kind: simulated, length: 2, ttft: 0ms, gap: 0ms}}
+  sim: {{kind: openai, base_url: "{provider}", allow_private: true}}
 models:
   one: {{targets: [{{provider: sim, model: sim-1}}]}}
 """
 AT_ONCE = 4
 Shown = dict[str, Any]
-"""One export, as `tidegate exports --json` has it."""
+"""How it goes with one export, as `/healthz` or `tidegate exports --json` has it."""
 
 
-def written(directory: Path, extra: str) -> Path:
+def written(directory: Path, provider: str, extra: str) -> Path:
     """A configuration with `extra`, whose control process has a port of its own."""
     path = directory / "tidegate.yaml"
-    path.write_text(CONFIG.format(port=free_port()) + extra)
+    path.write_text(CONFIG.format(port=free_port(), provider=provider) + extra)
     return path
 
 
@@ -70,12 +70,13 @@ class Asked:
 
 
 class Exporting(Serving):
-    """All of it, asked by several callers at once."""
+    """All of it, started for the first time in its directory, asked by several callers at once."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.path = path
         self.port: int = self.until(logger="tidegate.control", message="started")["port"]
+        self.until(message="the first admin token was made")
         self.client = openai.OpenAI(
             base_url=f"{self.address}/v1",
             api_key="none",
@@ -125,7 +126,7 @@ class Exporting(Serving):
 
     def wait(self, export: str, holds: Callable[[Shown], object]) -> Shown:
         """Look until it is so; the test's own time limit ends it."""
-        while not holds(found := self.exports()[export]):
+        while not holds(found := json.loads(self._page("healthz"))["sinks"][f"exports.{export}"]):
             pass
         return found
 
@@ -137,15 +138,17 @@ class Exporting(Serving):
 
     def metrics(self, export: str = "") -> dict[str, float]:
         """Of one export, or without labels: the name after `tidegate_export_` and the value."""
-        url = f"http://127.0.0.1:{self.port}/metrics"
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            samples = read(answer.read())
+        samples = read(self._page("metrics"))
         label = f'{{export="exports.{export}"}}' if export else ""
         return {
             name.removeprefix("tidegate_export_").removesuffix(label): value
             for name, value in samples.items()
             if name.startswith("tidegate_export_") and name.endswith(label or "_total")
         }
+
+    def _page(self, name: str) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=90) as answer:
+            return answer.read()
 
     def back(self) -> None:
         """Return when a control process that was killed works again."""

@@ -29,7 +29,7 @@ INPUT_NANOUSD, OUTPUT_NANOUSD = 1_000, 20_000
 CAP_NANOUSD = 50_000_000
 TEAM = ("team", "product")
 KEY = "key-of-web"
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 """Longer than anything here takes; only reached when a test fails."""
 REFUSED_S = 0.02
 _PATIENT, _GOOD = Timeouts(PATIENCE_S, PATIENCE_S, PATIENCE_S), 200

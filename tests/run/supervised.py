@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-SILENCE_S = 30.0
+SILENCE_S = 90.0
 """Longer than anything here takes; only reached when a test fails."""
 
 Line = dict[str, Any]
@@ -37,6 +37,14 @@ class Supervised:
             assert line is not None, f"ended without {wanted}: {self.lines}"
             if all(line.get(name) == value for name, value in wanted.items()):
                 return line
+
+    def until_all(self, *wanted: Line) -> None:
+        """Wait until there was a line with the fields of each of these, in whatever order."""
+        left = list(wanted)
+        while left:
+            line = self._next()
+            assert line is not None, f"ended without {left}: {self.lines}"
+            left = [each for each in left if not each.items() <= line.items()]
 
     def rest(self) -> list[Line]:
         """Wait until everybody who could write has ended; returns the lines not yet read."""

@@ -39,8 +39,8 @@ def port() -> int:
 
 
 @pytest.fixture
-def gateway(tmp_path: Path, port: int) -> Iterator[Exporting]:
-    gateway = Exporting(written(tmp_path, CONFIG.format(port=port)))
+def gateway(tmp_path: Path, provider: str, port: int) -> Iterator[Exporting]:
+    gateway = Exporting(written(tmp_path, provider, CONFIG.format(port=port)))
     yield gateway
     gateway.close()
 

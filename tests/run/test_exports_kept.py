@@ -23,11 +23,12 @@ Serve = Callable[..., Exporting]
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
+def serve(tmp_path: Path, provider: str) -> Iterator[Serve]:
     begun: list[Exporting] = []
 
     def start(port: int, untold: str) -> Exporting:
-        begun.append(Exporting(written(tmp_path, KEPT.format(port=port, untold=untold))))
+        extra = KEPT.format(port=port, untold=untold)
+        begun.append(Exporting(written(tmp_path, provider, extra)))
         return begun[-1]
 
     yield start

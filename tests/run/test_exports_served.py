@@ -35,11 +35,11 @@ def house() -> Iterator[ClickHouseServer]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[[str], Exporting]]:
+def serve(tmp_path: Path, provider: str) -> Iterator[Callable[[str], Exporting]]:
     begun: list[Exporting] = []
 
     def start(extra: str) -> Exporting:
-        begun.append(Exporting(written(tmp_path, extra)))
+        begun.append(Exporting(written(tmp_path, provider, extra)))
         return begun[-1]
 
     yield start
@@ -67,13 +67,18 @@ def test_a_dead_export_is_told_by_command_api_metrics_and_log(
     assert told["failures_total"] >= 1
     assert told["lag_seconds"] > 0
     assert "failing" in gateway.shown()
+    asked_for = gateway.exports()["house"]
+    assert (asked_for["state"], asked_for["behind"]) == ("failing", 30)
+    assert asked_for["lag_s"] > 0
+    assert asked_for["failing"]
     gateway.wait("lake", lambda each: each["sent"] == 50)  # which the other does not concern
     assert gateway.metrics("lake")["up"] == 1
     house.start()
     alive = gateway.wait("house", lambda each: is_done(each) and each["sent"] == 50)
     assert alive["failures"] == gateway.metrics("house")["failures_total"]
-    told = gateway.metrics("house")
+    told, listed = gateway.metrics("house"), gateway.exports()["house"]
     assert (told["up"], told["behind_records"], told["lag_seconds"]) == (1, 0, 0)
+    assert (listed["behind"], listed["lag_s"], listed["failing"]) == (0, 0, None)
     assert sorted(ids(house)) == sorted(asked)
     assert gateway.end() == 0
     said = [line["message"] for line in gateway.lines if "exports.house" in str(line)]

@@ -17,7 +17,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 from servers import free_port
-from spending import CAP_NANOUSD, TEAM, Books, Callers, Serving, ask, until, written
+from spending import CAP_NANOUSD, PATIENCE_S, TEAM, Books, Callers, Serving, ask, until, written
 
 from tidegate.cli import main
 from tidegate.providers.simulated.server import Server, start
@@ -39,6 +39,8 @@ class Memory:
         self._command = [REDIS, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
                          "--appendonly", "no", "--dir", str(directory)]  # fmt: skip
         self.client = redis.Redis(port=self.port, socket_timeout=0.2)
+        self.patient = redis.Redis(port=self.port, socket_timeout=PATIENCE_S)
+        """For who asks when it is known to run."""
         self.process = self._begin()
 
     def _begin(self) -> subprocess.Popen[bytes]:
@@ -63,19 +65,19 @@ class Memory:
         self.process.kill()
         self.process.wait()
 
-    def money(self) -> tuple[int, int]:
+    def money(self, client: redis.Redis | None = None) -> tuple[int, int]:
         """What the team has spent and what is held for it, of the same moment."""
         names = [
             f"{{tidegate}}:{what}:total:UTC:0:{TEAM[0]}:{TEAM[1]}" for what in ("spent", "held")
         ]
-        found: Any = self.client.mget(names)
+        found: Any = (client or self.patient).mget(names)
         return int(found[0] or 0), int(found[1] or 0)
 
     async def watch(self, seen: list[int]) -> None:
         """Look at it until cancelled; nothing is seen while it is gone."""
         while True:
             with suppress(redis.RedisError):
-                seen.append(sum(self.money()))
+                seen.append(sum(self.money(self.client)))
             await asyncio.sleep(0.01)
 
 
@@ -85,6 +87,7 @@ def memory(tmp_path: Path) -> Iterator[Memory]:
     yield memory
     memory.end()
     memory.client.close()
+    memory.patient.close()
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ class Deployed(Supervised):
         self.caller = openai.OpenAI(
             base_url=f"{address}/v1",
             api_key="none",
+            max_retries=8,  # the provider may still be starting
             http_client=openai.DefaultHttpxClient(trust_env=False),
         )
 

@@ -48,8 +48,10 @@ class Served(Supervised):
             max_retries=0,
             http_client=openai.DefaultHttpxClient(trust_env=False),
         )
-        self.until(child="sim", message="sim started")
-        self.wait_for_control()
+        self.until_all(
+            {"child": "sim", "message": "sim started"},
+            {"logger": "tidegate.control", "message": "started"},
+        )
 
     def wait_for_control(self) -> None:
         """From then on it listens for signals, and will load the spool before it ends."""

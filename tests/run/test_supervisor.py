@@ -11,7 +11,7 @@ from supervised import Supervise
 from tidegate.supervisor.child import Backoff
 
 PLAIN = """
-server: {host: 127.0.0.1, port: 0, drain: 5s}
+server: {host: 127.0.0.1, port: 0, drain: 60s}
 control: {port: 0}
 providers:
   sim: {kind: simulated}
@@ -120,7 +120,7 @@ def test_asking_for_a_reload_does_not_disturb_the_end(supervise: Supervise) -> N
 
 
 def test_a_gateway_that_outstays_the_drain_time_is_killed(supervise: Supervise) -> None:
-    running = supervise(PLAIN.replace("drain: 5s", "drain: 0s"), gateway=["--stays"])
+    running = supervise(PLAIN.replace("drain: 60s", "drain: 0s"), gateway=["--stays"])
     running.up(*EVERYBODY)
     running.send(signal.SIGTERM)
     running.until(child="gw-0", message="gw-0 did not end in time and is killed")
@@ -190,7 +190,8 @@ def test_a_secret_that_changed_elsewhere_is_taken_over(
         "secrets: {refresh: 50ms}\nkeys: [{name: web, secret: '${file:key}'}]" + PLAIN
     )
     running.up(*EVERYBODY)
-    key.write_text("second")
+    (tmp_path / "fresh").write_text("second")
+    (tmp_path / "fresh").replace(key)  # nobody finds it empty
     running.until(event="SIGHUP", child="gateway")
     (version,) = {line["version"] for line in running.lines if "version" in line}
     assert version

@@ -28,7 +28,7 @@ server: {port: 0}
 control: {port: 0}
 records: {bodies: full}
 providers:
-  sim: {kind: simulated, length: 5}
+  sim: {kind: openai, base_url: "PROVIDER", allow_private: true}
 models:
   one: {targets: [{provider: sim, model: sim-1}]}
 traces:
@@ -53,7 +53,7 @@ class Served(Supervised):
         )
         super().__init__(process)
         address = self.until(message="listening")["address"]
-        self.until(message="started", logger="tidegate.control")
+        self.port = self.until(message="started", logger="tidegate.control")["port"]
         self.client = openai.OpenAI(
             base_url=f"{address}/v1",
             api_key="none",
@@ -68,6 +68,11 @@ class Served(Supervised):
         )
         return answer.headers["x-request-id"]
 
+    def until_told(self, count: int) -> None:
+        """Return when so many records are told, and that is noted, by this control process."""
+        while told_by(f"http://127.0.0.1:{self.port}/healthz")["sinks"]["traces"]["sent"] < count:
+            pass
+
     def stop(self) -> None:
         self.client.close()
         self.send(signal.SIGTERM)
@@ -75,12 +80,12 @@ class Served(Supervised):
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[[str], Served]]:
+def serve(tmp_path: Path, provider: str) -> Iterator[Callable[[str], Served]]:
     begun: list[Served] = []
 
     def serve(origin: str) -> Served:
         path = tmp_path / "tidegate.yaml"
-        path.write_text(CONFIG.replace("ORIGIN", origin))
+        path.write_text(CONFIG.replace("ORIGIN", origin).replace("PROVIDER", provider))
         begun.append(Served(path))
         return begun[-1]
 
@@ -106,6 +111,7 @@ def test_a_request_becomes_a_span_of_its_callers(serve: Callable[[str], Served])
         alone = served.ask(traceparent="00-not-a-trace-00")
         with pytest.raises(openai.NotFoundError):
             served.ask(model="nope", **TRACEPARENT)
+        served.until_told(3)
         served.stop()
         found = spans(to)
     assert told(to)[:2] == [joined, alone]
@@ -134,9 +140,11 @@ def test_a_receiver_that_was_down_is_told_after_a_restart_and_of_nothing_twice(
     with receiver(port=port) as to:
         served = serve(to.origin)
         asked += [served.ask() for _ in range(5)]
+        served.until_told(10)
         served.stop()
         served = serve(to.origin)
         asked += [served.ask() for _ in range(2)]
+        served.until_told(2)
         served.stop()
         assert told(to) == asked
 
@@ -151,6 +159,8 @@ def test_a_control_process_that_is_killed_loses_no_trace(serve: Callable[[str], 
             os.kill([line["pid"] for line in started if "pid" in line][-1], signal.SIGKILL)
             served.until(message="started", logger="tidegate.control")
         asked += [served.ask() for _ in range(20)]
+        while len(set(told(to))) < len(asked):
+            pass
         served.stop()
         # What was sent and not noted before the end is sent again, as the same trace.
         assert list(dict.fromkeys(told(to))) == asked
