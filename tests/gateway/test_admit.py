@@ -14,7 +14,7 @@ from msgspec import structs
 from tidegate.admission.embedded import Embedded
 from tidegate.admission.engine import Ask, Left, Spent, Ticket
 from tidegate.errors import BudgetReached, LimitReached, PriceUnknown
-from tidegate.gateway.admit import Admitted, Desk
+from tidegate.gateway.admit import GRACE_S, Admitted, Desk
 from tidegate.gateway.exchange import Exchange
 from tidegate.gateway.quotas import duration, quota_headers
 from tidegate.gateway.serve import settle
@@ -269,6 +269,14 @@ async def test_what_is_cancelled_while_it_waits_is_left_to_the_engine() -> None:
         await task
     assert slow.waiting.cancelled()
     assert slow.settled == []
+
+
+async def test_a_request_whose_body_was_slow_is_not_given_up_before_its_time() -> None:
+    made, kept = engine(money("team", "product", 10**9)), record()
+    kept.body_ms = 30_000.0
+    here = desk(made)
+    await here.admit(here.limited(WEB, kept, plan()), kept, CALL, plan(), BODY)
+    assert kept.expires_ms == 30_000.0 + plan().total_s * 1000.0 + GRACE_S * 1000.0
 
 
 async def test_what_is_held_is_let_go_though_the_record_cannot_be_made() -> None:

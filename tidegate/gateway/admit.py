@@ -136,7 +136,9 @@ class Desk:
                 break
         if nanousd:  # though it may be for a fallback only
             record.held_nanousd = nanousd
-            record.expires_ms = ask.expires_s * 1000.0
+            record.expires_ms = (
+                ask.expires_s * 1000.0 + record.body_ms
+            )  # its time begins after that
         return plan, Admitted(self._engine, ticket, scopes[-1][1], tokens, nanousd)
 
     async def admit_unread(
