@@ -48,7 +48,7 @@ _decode = msgspec.json.Decoder().decode
 
 def is_sampled(request_id: str, share: float) -> bool:
     """Whether the request is among `share` of all."""
-    return crc32(request_id.encode()) < share * _ALL
+    return share >= 1.0 or crc32(request_id.encode()) < share * _ALL
 
 
 def strictest(named: Keeping, planned: Keeping, team: Keeping | None) -> Keeping:
@@ -135,7 +135,9 @@ def _keep_clean(exchange: Exchange, said: bytes, most: int, pace: Pace) -> Steps
     record, asked = exchange.record, exchange.asked_body
     if record.wire not in _PLAIN or len(asked) > most or len(said) > most:
         return False
-    if said[:1] != b"{" or exchange.is_cut or _PIECES.search(said) is not None:
+    if said[:1] != b"{" or exchange.is_cut:
+        return False
+    if _is_split(said) and _PIECES.search(said) is not None:
         return False
     if not (yield from is_clean_json(asked + b"\n" + said, pace)):
         return False
@@ -167,7 +169,7 @@ def _keep_answer(
         whole = None if reply is None else as_whole(record.wire, reply, record.model or "")
     try:
         answer = None if whole is None else _decode(whole)
-        if b"logprobs" in said or b"token_ids" in said:
+        if _is_split(said):
             answer = yield from _without_pieces(answer, pace)
         body, cut = yield from masked_value(answer, most, found, pace)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -178,6 +180,11 @@ def _keep_answer(
     record.response_body = body
     if cut or exchange.is_cut:
         record.cut = [*record.cut, "response"]
+
+
+def _is_split(said: bytes) -> bool:
+    """Whether an answer may say its text again in pieces."""
+    return b"logprobs" in said or b"token_ids" in said
 
 
 def _without_tokens(wire: str, body: dict[str, Any]) -> dict[str, Any]:

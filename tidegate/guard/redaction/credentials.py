@@ -127,7 +127,7 @@ def mask_said(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:
 
 def has_key(text: bytes) -> bool:
     """Whether a key or a token may be in it, or a bank account written in one."""
-    for begin, end in _runs(text):
+    for begin, end in _runs(text):  # of most texts none, and of an answer its id
         if _LIKELY.search(text, begin, end) is not None:
             return True
         if _ACCOUNT.match(text, begin) is not None or _introduced(text, begin, 0):
