@@ -127,6 +127,24 @@ async def test_redis_that_comes_and_goes_gives_no_share_twice(
     await until(lambda: money(asking) == (700, 0))
 
 
+async def test_no_more_is_spent_alone_than_can_be_told_afterwards(
+    before: Gate, gateways: Gateways, asking: redis.Redis
+) -> None:
+    rules = [*MONEY, Rule("user", Limits(requests=(Rate(20, 86_400),)))]
+    one = await gateways.begin(before.port, rules, fail_open=True, balances=[balance(0)])
+    one.untold.most = 20
+    await lose(one, before)
+    for _ in range(10):
+        one.settle(await one.admit(ask(1)), [Spent("p", 5, 1)])
+    with pytest.raises(LimitsUnavailable):
+        await one.admit(ask(1))
+    await one.admit(ask(scopes=[("user", "a")]))
+    await find(one, before)
+    await until(lambda: money(asking) == (10, 0))
+    await one.admit(ask(1))
+    assert one.untold.lost == 0
+
+
 async def test_nothing_is_spent_of_a_budget_never_heard_of(
     before: Gate, gateways: Gateways
 ) -> None:
@@ -206,11 +224,12 @@ async def test_further_provider_of_a_shared_request_is_paid_without_redis(
 
 async def test_full_queue_lets_go_of_the_oldest(before: Gate, gateways: Gateways) -> None:
     one = await gateways.begin(before.port, fail_open=True, balances=[balance(0)])
+    one.untold.most = 100
     await lose(one, before)
-    for _ in range(10_003):
+    for _ in range(103):
         one.settle(await one.admit(ask(1)), [Spent("p", 1, 0)])
     assert len(one.untold) == 0  # what cost nothing needs no telling
     nobody = Held(ask(1), [], 0, 1, 0)
-    for _ in range(10_003):
+    for _ in range(103):
         one.orphaned(nobody)
-    assert (len(one.untold), one.untold.lost) == (10_000, 3)
+    assert (len(one.untold), one.untold.lost) == (100, 3)

@@ -357,7 +357,8 @@ class Shared:
         more: tuple[int, int] | None,
     ) -> None:
         """Admit on this process's share, if it has one."""
-        if self._spare is None:
+        paid = any(part.purses for part in parts)
+        if self._spare is None or (paid and self.untold.is_filling):
             future.set_exception(_unavailable())
         elif more is not None:
             self._extend_here(held, parts, more, future)

@@ -2,6 +2,8 @@
 
 Each may be told twice without harm, so whatever is not answered is told again. What a full queue
 lets go of is found by the control process: a hold past its time is settled by what the ledger says.
+A charge that nothing was held for would be found by nobody: so that none is let go, no more of
+those are made once the queue is half full (`is_filling`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from tidegate.admission.redis_words import Complaint, NotRedis
 from tidegate.admission.shared_link import Link
 from tidegate.admission.shared_scripts import Script
 
-MOST = 10_000
+MOST = 50_000
 AT_ONCE = 1_000
 MOST_COMPLAINTS = 5
 
@@ -89,12 +91,19 @@ class Untold:
     def __init__(self, link: Link, time: Callable[[], float], timeout_s: float) -> None:
         self.link = link
         self.lost = 0
+        self.most = MOST
+        """Beyond so many the oldest is let go."""
         self._time = time
         self._timeout_s = timeout_s
         self._waiting = deque[Telling]()
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether nothing should be begun that must be told later."""
+        return 2 * len(self._waiting) >= self.most
 
     def tell(self, script: Script, command: bytes, heard: Callable[[object], bool]) -> None:
         """Tell it now if that is possible, else later."""
@@ -107,7 +116,7 @@ class Untold:
 
     def keep(self, telling: Telling) -> None:
         """Tell it later."""
-        if len(self._waiting) >= MOST:
+        if len(self._waiting) >= self.most:
             self._waiting.popleft()
             self.lost += 1
             if self.lost == 1:
