@@ -64,18 +64,21 @@ def acknowledge(asked: Asked) -> Went:
 @page.post("/silences", needs="alerts:write")
 def silence(asked: Asked) -> Went:
     """Tell nobody for a time."""
+    rule, labels = asked.form.get("rule"), labels_of(asked.form.get("labels", ""))
     length_s = LENGTHS.get(asked.form.get("for", ""), LENGTHS["1h"])
     told = asked.api(
         "POST",
         "/silences",
         {
             "until": show_time(asked.now_ns + length_s * NANO),
-            "rule": asked.form.get("rule"),
-            "labels": labels_of(asked.form.get("labels", "")),
+            "rule": rule,
+            "labels": labels,
             "why": asked.form.get("why", "no reason given"),
         },
     )
-    asked.flash(f"Silent until {told['until'].partition('.')[0].replace('T', ' ')} UTC.")
+    until = told["until"].partition(".")[0].replace("T", " ")
+    which = "" if rule or labels else " Every alert is, as neither a rule nor a label was named."
+    asked.flash(f"Silent until {until} UTC.{which}")
     return Went(page.path)
 
 
