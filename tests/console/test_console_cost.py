@@ -82,3 +82,4 @@ def test_budget_says_when_it_is_used_up(browsing: Browsing, busy_house: House) -
 def test_cost_can_be_seen(browsing: Browsing) -> None:
     browsing.sign_in()
     browsing.look("/cost?range=24h", "cost")
+    browsing.picture("/cost?range=24h", "cost")

@@ -302,3 +302,5 @@ def test_session_that_ends_during_a_form_is_told_and_nothing_is_done(
 def test_keys_and_limits_can_be_seen(browsing: Browsing, path: str, name: str) -> None:
     browsing.sign_in()
     browsing.look(path, name)
+    if name == "limits":
+        browsing.picture(path, name)

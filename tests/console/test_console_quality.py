@@ -157,4 +157,5 @@ def test_who_may_not_read_feedback_sees_none(browsing: Browsing, told: House) ->
 def test_quality_can_be_seen(browsing: Browsing) -> None:
     browsing.sign_in()
     browsing.look("/quality", "quality")
+    browsing.picture("/quality", "quality")
     browsing.look("/quality?alias=assistant&by=version&range=7d", "quality-versions")

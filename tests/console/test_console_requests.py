@@ -249,5 +249,6 @@ def test_request_that_is_not_there(browsing: Browsing) -> None:
 def test_request_can_be_seen(browsing: Browsing) -> None:
     browsing.sign_in()
     browsing.look(f"/requests/{TALKED}", "request")
+    browsing.picture(f"/requests/{TALKED}", "request")
     browsing.look("/requests/req_0badc0de0000000000000001", "request-failed")
     browsing.look("/requests/req_0badc0de0000000000000002", "request-hostile")
