@@ -141,7 +141,7 @@ def test_search_without_patience_says_how_far_it_came_and_goes_on(
             if each.looked_ns is not None:
                 assert each.older == (each.looked_ns, 0)
                 assert all(hit.started_ns >= each.looked_ns for hit in each.rows)
-    first = hurried.older(Search(team="nobody"), 40)
+    first = hurried.older(Search(least_nanousd=10**15), 40)
     assert first.looked_ns is not None
     assert first.rows == ()
 

@@ -16,8 +16,9 @@ from storing import put, row
 from tidegate.store.intake import Intake
 from tidegate.store.names import Names
 from tidegate.store.records import RecordStore
+from tidegate.store.rollups import pieces
 from tidegate.store.rows import Batch, Place, Row
-from tidegate.store.spend import By, Spending, SpendQuery, pieces
+from tidegate.store.spend import By, Spending, SpendQuery
 from tidegate.store.sums import DAY_S, HOUR_S, MINUTE_S
 from tidegate.store.tables.money import rollups_minute
 
@@ -177,14 +178,16 @@ def test_what_names_cost_over_time_are_the_sums_of_the_records(
     since_s, until_s = NOON_S - DAY_S // 2, NOON_S + DAY_S
     step_s = HOUR_S if step == "hour" else DAY_S
     query = SpendQuery("user", since_s * SECOND_NS, until_s * SECOND_NS, {"team": "ads"})
+    spending, bars = store.spending.course(query, step, 2)
+    assert spending == store.spending.spend(query)
+    dearest = [each.name for each in spending.rows[:2]]
     meant = Counter[tuple[int, str | None]]()
     for each in rows:
         began_s = each["started_ns"] // SECOND_NS
         if since_s <= began_s < until_s and each["team"] == "ads":
-            meant[began_s // step_s * step_s, each["user"]] += each["cost_nanousd"] or 0
-    told = {
-        (bar.began_s, bar.name): bar.cost_nanousd for bar in store.spending.over_time(query, step)
-    }
+            name = each["user"] if each["user"] in dearest else "rest"
+            meant[began_s // step_s * step_s, name] += each["cost_nanousd"] or 0
+    told = {(bar.began_s, "rest" if bar.rest else bar.name): bar.cost_nanousd for bar in bars}
     assert {at: cost for at, cost in told.items() if cost} == {
         at: cost for at, cost in meant.items() if cost
     }

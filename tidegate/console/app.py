@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -21,7 +22,7 @@ from tidegate.console.entrance import SIGN_IN, SIGN_OUT, Entrance, place
 from tidegate.console.files import Files
 from tidegate.console.lasting import Lasting
 from tidegate.console.origins import Origins
-from tidegate.console.page import ROOT, Asked, Download, View, Way, Went
+from tidegate.console.page import ROOT, Asked, Download, Page, View, Way, Went
 from tidegate.console.pages import PAGES
 from tidegate.console.refusals import Refusal, missing, not_allowed
 from tidegate.console.rendering import Renderer
@@ -59,7 +60,10 @@ class _Console:
         self._limiter = CapacityLimiter(_THREADS)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request; of `lifespan` only that it begins: everything is made ready."""
+        if scope["type"] == "lifespan":
+            await self._warm()
+            return
         if scope["type"] != "http":
             await send({"type": "websocket.close"})
             return
@@ -110,28 +114,42 @@ class _Console:
     async def _page(self, sent: Sent, session: Session, caller: Caller) -> Reply:
         form = {} if sent.reads else await self._entrance.form(sent, session)
         way, names = self._way(sent)
+        page = PAGES[0] if way is None else way.page
+        asked = replace(
+            self._asked(session, caller, page), path=sent.path, query=sent.query, names=names,
+            form=form,
+        )  # fmt: skip
+        work = lambda: self._made(asked, way, fragment=sent.fragment)  # noqa: E731
+        return await to_thread.run_sync(work, limiter=self._limiter)
 
+    async def _warm(self) -> None:
+        """Make every page once for nobody, so that nobody waits for what is made only once."""
+        for way in (each for each in self._ways if each.pattern.match(each.page.path)):
+            if way.method == "GET":
+                asked = self._asked(Session("", 0.0, 0.0), _NOBODY, way.page)
+                work = partial(self._made, asked, way, fragment=False)
+                await to_thread.run_sync(work, limiter=self._limiter)
+
+    def _asked(self, session: Session, caller: Caller, page: Page) -> Asked:
         def ask(
             method: str, path: str, query: Mapping[str, str], body: Json | None, once: str | None
         ) -> Json:
             work = partial(self._ask, caller, method, path, query, body, once=once)
             return from_thread.run(work)
 
-        asked = Asked(
+        return Asked(
             back=self._back,
             caller=caller,
             session=session,
-            page=PAGES[0] if way is None else way.page,
-            path=sent.path,
-            query=sent.query,
-            names=names,
-            form=form,
+            page=page,
+            path=page.path,
+            query={},
+            names={},
+            form={},
             ask=ask,
             now_ns=self._back.clock.now_ns(),
             lasting=self._lasting,
         )
-        work = lambda: self._made(asked, way, fragment=sent.fragment)  # noqa: E731
-        return await to_thread.run_sync(work, limiter=self._limiter)
 
     def _way(self, sent: Sent) -> tuple[Way | None, dict[str, str]]:
         method = "GET" if sent.reads else "POST"
@@ -196,6 +214,7 @@ class _Console:
         return Reply(status, HTML, self._renderer.alone(template, told).encode())
 
 
+_NOBODY: Final = Caller("", "owner")
 _BROKEN: Final = Refusal(
     500, "Something went wrong here.", "Look into the log of the control process."
 )

@@ -12,6 +12,7 @@ from tidegate.control.admin.app import Admin
 from tidegate.control.loading import Settings
 from tidegate.control.measures import Measures
 from tidegate.control.metrics import Pass
+from tidegate.control.quality import Drifting
 from tidegate.store.records import RecordStore
 
 
@@ -26,6 +27,7 @@ class Back:
     boards: Path
     """The directory of the gateways' status boards."""
     measures: Measures
+    drifting: Drifting
     passing: Callable[[], Pass]
     """How the loading of records goes."""
     failing: Callable[[], str | None]

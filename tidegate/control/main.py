@@ -35,7 +35,9 @@ from tidegate.control.back import Back
 from tidegate.control.configurations import Keeping
 from tidegate.control.loading import Loading, Settings, State
 from tidegate.control.metrics import CONTENT_TYPE, metrics
+from tidegate.control.quality import Drifting
 from tidegate.control.sinks.all import AllSinks
+from tidegate.control.summing import Summing
 from tidegate.guard import access
 from tidegate.net import door
 from tidegate.policy.board import read_boards, shown, state_directory
@@ -103,6 +105,7 @@ async def _run(settings: Settings, listener: socket.socket, console: Callable[[B
         admin=admin,
         boards=boards,
         measures=loading.measures,
+        drifting=Drifting(loading.store.database),
         passing=loading.passing,
         failing=lambda: state.failing,
         sinks=sinks.standing,
@@ -112,13 +115,14 @@ async def _run(settings: Settings, listener: socket.socket, console: Callable[[B
         objectives=loading.objectives, sinks=sinks.standing, gateways=settings.gateways,
     )  # fmt: skip
     watching = Alerting(around, settings.alerts)
+    pages = console(back)
     server = _Server(
         uvicorn.Config(
             _app(
                 state,
                 boards,
                 (counter, loading.reckoning),
-                (admin.app, console(back)),
+                (admin.app, pages),
                 loading,
                 sinks=sinks,
                 watching=watching,
@@ -133,6 +137,8 @@ async def _run(settings: Settings, listener: socket.socket, console: Callable[[B
     serving = asyncio.create_task(server.serve([listener]))
     telling = asyncio.create_task(_tell(admin, loading))
     keeping = asyncio.create_task(_keep(settings.file, loading))
+    warming = asyncio.create_task(_warm(pages, loading))
+    summing = asyncio.create_task(_sum(loading))
     alerting = asyncio.create_task(_alert(watching, loading))
     closes = asyncio.create_task(_close(settings.shared, loading))
     sending = asyncio.create_task(_send(sinks, loading))
@@ -144,9 +150,11 @@ async def _run(settings: Settings, listener: socket.socket, console: Callable[[B
         await serving
         telling.cancel()
         keeping.cancel()
+        warming.cancel()
+        summing.cancel()
         alerting.cancel()
         closes.cancel()
-        await asyncio.wait([telling, keeping, alerting, closes])
+        await asyncio.wait([telling, keeping, warming, summing, alerting, closes])
         await sinks.stop(sending)
         loading.close()
     _log.info("stopped", extra={"fields": {"loaded": state.loaded}})
@@ -196,6 +204,29 @@ async def _keep(file: ConfigurationFile | None, loading: Loading) -> None:
                 _log.error("the configuration in force is not noted, tried again: %s", error)
             failing = True
         await asyncio.sleep(_LOOK_S)
+
+
+async def _warm(pages: App, loading: Loading) -> None:
+    """Have the console ready before anybody asks for it."""
+    await loading.created.wait()
+    try:
+        await pages({"type": "lifespan"}, _unheard, _unsaid)
+    except Exception:  # noqa: BLE001  the root of a task: pages are then made when they are asked for
+        _log.exception("the console could not be made ready")
+
+
+async def _unheard() -> Message:
+    return {"type": "lifespan.startup"}
+
+
+async def _unsaid(_message: Message) -> None:
+    pass
+
+
+async def _sum(loading: Loading) -> None:
+    """Sum up the hours and days that are over, until cancelled."""
+    await loading.created.wait()
+    await Summing(loading.store.database, SystemClock()).run()
 
 
 async def _alert(alerting: Alerting, loading: Loading) -> None:
@@ -284,8 +315,9 @@ def _app(
 
 
 def _nowhere(_back: Back) -> App:
-    async def app(_scope: Message, _receive: Receive, send: Send) -> None:
-        await _answer(send, 404, _JSON, b'{"error":"unknown path"}')
+    async def app(scope: Message, _receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await _answer(send, 404, _JSON, b'{"error":"unknown path"}')
 
     return app
 

@@ -6,13 +6,14 @@ The admin API, the console and alerting all ask here.
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
+from tidegate.clock import Clock, SystemClock
 from tidegate.quality.bins import Bins, percentile
 from tidegate.quality.comparing import added, jensen_shannon
 from tidegate.quality.drift import BEFORE, Shift, Span, Sums, drifted, shifts, total
@@ -23,10 +24,15 @@ from tidegate.store.quality import HOUR_S, Asked, Group, QualityStore
 By = Literal["alias", "model", "version"]
 MOST_HOURS: Final = 24 * 90
 MOST_LINES: Final = 200
-_PARTS_H: Final = (1, 2, 3, 6, 12, 24, 48)
+_PARTS_H: Final = (1, 2, 3, 6, 24, 48)
 _MOST_PARTS: Final = 60
 _SECOND_NS: Final = 10**9
 _EVERY_NS: Final = 300 * _SECOND_NS
+_REMEMBERED: Final = 16
+_REST: Final = 100
+"""How many times as long as a look takes it is good for a page."""
+DAY_H: Final = 24
+WEEK_H: Final = 7 * 24
 _COUNTED: Final = (
     "answers", "good", "repaired", "malformed", "unchecked", "truncated", "refused", "sampled",
     "worded",
@@ -124,12 +130,14 @@ def quality(database: Database, query: QualityQuery) -> Quality:
     """The signals of the time, in parts as long as the time allows. Raises: `SQLAlchemyError`."""
     hours = max(1, min(query.hours, MOST_HOURS))
     part_h = next((each for each in _PARTS_H if hours <= each * _MOST_PARTS), _PARTS_H[-1])
-    until_s = _end_s(query.until_ns)
+    # Parts of whole days are days of UTC, whose sums are at hand.
+    until_s = _end_s(query.until_ns, DAY_H * HOUR_S if part_h >= DAY_H else HOUR_S)
     since_s = until_s - -(-hours // part_h) * part_h * HOUR_S
     asked = Asked(
         since_s, until_s, part_h * HOUR_S, query.alias, query.model, query.version
     )  # fmt: skip
-    found = _found(database, asked, "length", "wait", "language", "gram")
+    wording = ("gram",) if query.by == "alias" else ()  # no other line has any
+    found = _found(database, asked, "length", "wait", "language", *wording)
     parts = range(since_s, until_s, asked.part_s)
     by_line = defaultdict[Group, dict[int, list[_Seen]]](dict)
     for began_s, groups in found.items():
@@ -145,6 +153,21 @@ def quality(database: Database, query: QualityQuery) -> Quality:
         lines.append(Line(alias, model, version, whole, series))
     lines.sort(key=lambda line: (-line.total.answers, line.alias or "", line.model or ""))
     return Quality(since_s, until_s, asked.part_s, tuple(lines[:MOST_LINES]))
+
+
+def totals(database: Database, query: QualityQuery) -> dict[Group, Figures]:
+    """Of each line what all its answers of the time were like. Raises: `SQLAlchemyError`."""
+    until_s = _end_s(query.until_ns)
+    since_s = until_s - max(1, min(query.hours, MOST_HOURS)) * HOUR_S
+    asked = Asked(
+        since_s, until_s, until_s - since_s, query.alias, query.model, query.version
+    )  # fmt: skip
+    by_line = defaultdict[Group, list[_Seen]](list)
+    for groups in _found(database, asked, "length", "wait", "language").values():
+        for group, seen in groups.items():
+            by_line[_line(group, query.by)].append(seen)
+    found = {line: _figures(since_s, seen) for line, seen in by_line.items()}
+    return {line: each for line, each in found.items() if each.answers or each.judged}
 
 
 def compared(
@@ -181,27 +204,55 @@ def drifts(database: Database, now_ns: int, hours: int = 24) -> list[Drift]:
     return [each for each in compared(database, now_ns, hours) if each.drifted]
 
 
-class Drifting:
-    """What has drifted, looked at every few minutes. Any thread may ask."""
+class _Look(NamedTuple):
+    at_ns: int
+    took_ns: int
+    every: tuple[Drift, ...]
+    drifted: tuple[Drift, ...]
 
-    def __init__(self, database: Database) -> None:
+
+class Drifting:
+    """What has drifted, looked at no more often than is worth it. Any thread may ask."""
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self._database = database
+        self._clock = clock or SystemClock()
         self._turn = threading.Lock()
-        self._looked_ns: int | None = None
-        self._found: tuple[Drift, ...] = ()
+        self._looks = OrderedDict[tuple[int, int], _Look]()
+        """By hours, and when they end."""
 
     def look(self, now_ns: int) -> tuple[Drift, ...]:
         """What has drifted by now, or a few minutes ago. Raises: `SQLAlchemyError`."""
         with self._turn:
-            if self._looked_ns is None or now_ns - self._looked_ns >= _EVERY_NS:
-                self._found = tuple(drifts(self._database, now_ns))
-                self._looked_ns = now_ns
-            return self._found
+            return self._look(now_ns, DAY_H, now_ns, _EVERY_NS).drifted
+
+    def compared(self, until_ns: int, hours: int, now_ns: int) -> tuple[Drift, ...]:
+        """As `compared` above, by now or not long ago: the larger the store, the longer.
+
+        Raises: `SQLAlchemyError`.
+        """
+        with self._turn:
+            found = self._looks.get((hours, _end_s(until_ns)))
+            most_ns = 0 if found is None else min(_REST * found.took_ns, _EVERY_NS)
+            return self._look(until_ns, hours, now_ns, most_ns).every
+
+    def _look(self, until_ns: int, hours: int, now_ns: int, most_ns: int) -> _Look:
+        at = hours, _end_s(until_ns)
+        found = self._looks.get(at)
+        if found is None or now_ns - found.at_ns >= most_ns:
+            began_s = self._clock.monotonic()
+            every = tuple(compared(self._database, until_ns, hours))
+            took_ns = round((self._clock.monotonic() - began_s) * _SECOND_NS)
+            drifted = tuple(each for each in every if each.drifted)
+            found = self._looks[at] = _Look(now_ns, took_ns, every, drifted)
+            while len(self._looks) > _REMEMBERED:
+                self._looks.popitem(last=False)
+        return found
 
 
-def _end_s(unix_ns: int) -> int:
-    """The end of the hour that is."""
-    return (unix_ns // _SECOND_NS // HOUR_S + 1) * HOUR_S
+def _end_s(unix_ns: int, span_s: int = HOUR_S) -> int:
+    """The end of the hour that is, or of the day."""
+    return (unix_ns // _SECOND_NS // span_s + 1) * span_s
 
 
 def _found(database: Database, asked: Asked, *kinds: str) -> _Found:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy import func, select, union_all
 
 from tidegate.store.database import Database
-from tidegate.store.spend import kept, pieces
+from tidegate.store.rollups import kept, pieces
 from tidegate.store.tables.money import rollup_groups
 
 

@@ -19,8 +19,9 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, u
 from tidegate.store.bulk import merge_many
 from tidegate.store.database import Database
 from tidegate.store.erased import ERASED
+from tidegate.store.marginals import rename
 from tidegate.store.rows import Batch, HoldRow, ResponseRow, Row
-from tidegate.store.sums import COUNTS, DAY_S, Group, group_id
+from tidegate.store.sums import COUNTS, DAY_S, HOUR_S, MINUTE_S, Group, group_id
 from tidegate.store.tables.admin import rules, state, users, virtual_keys
 from tidegate.store.tables.alerts import alert_memory, silences
 from tidegate.store.tables.erasures import erasures
@@ -285,17 +286,22 @@ class Erasure:
     def _rollups(self, connection: Connection, _most: int) -> int:
         mine = rollup_groups.c.user == self._name
         groups = connection.execute(select(rollup_groups).where(mine).limit(_GROUPS)).all()
+        spans = set[tuple[int, int]]()
         for number, *names in groups:
             group = cast("Group", (names[0], ERASED, *names[2:]))
             there = group_id(group)
             merge_many(connection, rollup_groups, [(there, *group)])
-            for table in (rollups_minute, rollups_hour, rollups_day):
+            for table, span_s in (
+                (rollups_minute, MINUTE_S), (rollups_hour, HOUR_S), (rollups_day, DAY_S),
+            ):  # fmt: skip
                 own = table.c.group_id == number
                 rows = connection.execute(select(table).where(own)).all()
                 moved = [(row[0], there, *row[2:]) for row in rows]
                 merge_many(connection, table, moved, add=COUNTS)
+                spans.update((span_s, row[0]) for row in rows)
                 connection.execute(delete(table).where(own))
             connection.execute(delete(rollup_groups).where(rollup_groups.c.id == number))
+        rename(connection, self._name, ERASED, spans)
         named = rollup_names.c.kind == "user", rollup_names.c.name == self._name
         days = connection.execute(select(rollup_names.c.day_s).where(*named)).scalars()
         merge_many(connection, rollup_names, [(day_s, "user", ERASED) for day_s in days])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import BigInteger, Connection, and_, func, literal_column, or_, select
 
 from tidegate.store.database import Database
-from tidegate.store.sums import QUARTER_S
+from tidegate.store.sums import DAY_S, QUARTER_S
 from tidegate.store.tables.money import charges, holds
 
 _ELSEWHERE_NS = 900 * 10**9
@@ -101,6 +101,18 @@ class HeldStore:
         """
         with self._database.reading() as connection:
             return _charged(connection, kind, name, since_ns)
+
+    def charged_by_day(self, kind: str, name: str | None, since_s: int) -> dict[int, int]:
+        """What all of `kind`, or the one `name`, were charged in each day from that one on."""
+        day = charges.c.began_s - charges.c.began_s % literal_column(str(DAY_S), BigInteger)
+        query = select(day, func.sum(charges.c.nanousd)).where(
+            charges.c.kind == kind, charges.c.began_s >= since_s
+        )
+        if name is not None:
+            query = query.where(charges.c.name == name)
+        with self._database.reading() as connection:
+            found = connection.execute(query.group_by(day))
+            return {int(row[0]): int(row[1]) for row in found}
 
 
 def _open(connection: Connection, most: int) -> list[Held]:

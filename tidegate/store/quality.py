@@ -25,6 +25,7 @@ from sqlalchemy import (
 from tidegate.store.bulk import merge_many
 from tidegate.store.database import Database
 from tidegate.store.names import OTHER, Names
+from tidegate.store.packed import binned
 from tidegate.store.rows import Observed, Row, Sample
 from tidegate.store.tables.quality import (
     QUALITY_COUNTS,
@@ -210,20 +211,21 @@ class QualityStore:
 
     def bins(self, asked: Asked, *kinds: str) -> dict[tuple[int, Group, str], dict[int, int]]:
         """How many values fell where, by part, group and kind. Raises: `SQLAlchemyError`."""
-        part = _part(quality_bins.c.began_s, asked)
-        by = part, quality_bins.c.group_id, quality_bins.c.kind, quality_bins.c.bin
-        query = select(*by, func.sum(quality_bins.c.count)).where(*_within(quality_bins, asked))
-        query = query.where(quality_bins.c.kind.in_(kinds)).group_by(*by)
-        found = defaultdict[tuple[int, int, str], dict[int, int]](dict)
-        with self._database.reading() as connection:
+        found = defaultdict[tuple[int, Group, str], dict[int, int]](dict)
+        with self._database.reading(still=True) as connection:
             groups = _groups(connection, asked)
-            for row in connection.execute(query):
-                found[row[0], row[1], row[2]][row[3]] = int(row[4])
-        return {
-            (_began(part, asked), groups[number], kind): counts
-            for (part, number, kind), counts in found.items()
-            if number in groups
-        }
+            for each in binned(connection, kinds, asked.part_s, asked.since_s, asked.until_s):
+                group = groups.get(each.group_id)
+                if group is None:
+                    continue
+                part_s = each.began_s - (each.began_s - asked.since_s) % asked.part_s
+                there = found[part_s, group, each.kind]
+                if there:
+                    for value, count in each.bins.items():
+                        there[value] = there.get(value, 0) + count
+                else:
+                    there.update(each.bins)
+        return dict(found)
 
     def verdicts(self, asked: Asked) -> dict[tuple[int, Group], tuple[int, int]]:
         """How many judged answers are liked and disliked, by when they were given.

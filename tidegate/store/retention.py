@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -28,6 +29,7 @@ from tidegate.store.bulk import merge_many
 from tidegate.store.database import Database
 from tidegate.store.erasure import bared
 from tidegate.store.intake import TURN
+from tidegate.store.marginals import forget
 from tidegate.store.order import note_gone
 from tidegate.store.partitions import drop_before, month_began_ns, prepare, whole_before
 from tidegate.store.sinks import told_to_all
@@ -136,8 +138,10 @@ def purge(
         (idempotency, idempotency.c.at_ns, retention.idempotency_s, _SECOND_NS),
     ):
         if keep_s is not None:
-            old = moment < (now_ns // _SECOND_NS - keep_s) * unit
-            step(table.name, TURN, lambda c, t=table, o=old: _delete(c, t, o, most))
+            before_s = now_ns // _SECOND_NS - keep_s
+            old = moment < before_s * unit
+            work = partial(_delete_with_marginals, table=table, before_s=before_s)
+            step(table.name, TURN, partial(work, old=old, most=most))
     if retention.days_s is not None and rollups_day.name in done:
         step(rollup_groups.name, TURN, _forget_groups)
     if quality_bins.name in done:
@@ -197,6 +201,13 @@ def _delete(connection: Connection, table: Table, old: ColumnElement[bool], most
     key: list[ColumnElement[Any]] = list(table.primary_key)
     chosen = select(*key).where(old).limit(most)
     return connection.execute(delete(table).where(tuple_(*key).in_(chosen))).rowcount
+
+
+def _delete_with_marginals(
+    connection: Connection, *, table: Table, old: ColumnElement[bool], most: int, before_s: int
+) -> int:
+    forget(connection, table, before_s)
+    return _delete(connection, table, old, most)
 
 
 def _bare(connection: Connection, before_ns: int, most: int) -> int:

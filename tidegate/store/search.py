@@ -20,14 +20,18 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from tidegate.store.database import Database
 from tidegate.store.tables.records import IS_ERROR, records
 
-PATIENCE_S: Final = 0.6
+PATIENCE_S: Final = 0.15
 _STRETCHES: Final = (1_000, 4_000)
 """How many records are looked at with one question; the last again and again."""
+_COVERED: Final = (16_000, 64_000)
+"""How many, where the index that leads says all that is asked."""
 _OPENED: Final = 500
 """How many, where their payloads have to be opened."""
 _LEADING: Final = ("conversation", "trace", "user", "key", "outcome", "alias", "provider")
 """Fields with an index of their own, those that say most first."""
-_NAMES: Final = (*_LEADING, "team", "organisation", "feature", "target")
+_BESIDE: Final = ("team", "organisation", "feature")
+"""Fields that stand in the index of the time, as `model` does."""
+_NAMES: Final = (*_LEADING, *_BESIDE, "target")
 _ID_CHARACTERS: Final = len("req_") + 8
 """So many of an id's beginning lead to few records."""
 _MOST_ALIKE: Final = 1_000
@@ -149,11 +153,11 @@ class RecordSearch:
         opens = wanted.tag is not None or wanted.least_ms is not None
         found: list[Hit] = []
         with self._database.reading() as connection:
-            for size in _sizes(opens=opens):
+            for size in _sizes(opens=opens, covered=_is_covered(wanted)):
                 span = [*lead, *way.beyond(wanted, spot)]
                 whole = not rest and not opens
                 edge_ns = None if whole else _edge(connection, span, size, way)
-                stretch = [*span, *([] if edge_ns is None else [way.up_to(edge_ns)]), *rest]
+                stretch = [*lead, *way.beyond(wanted, spot, edge_ns), *rest]
                 query = select(records.c.started_ns, records.c.id, records.c.payload)
                 query = query.where(*stretch).order_by(*way.order())
                 left = most + 1 - len(found)
@@ -175,16 +179,16 @@ class _Back:
     def order(self) -> tuple[ColumnElement[Any], ...]:
         return records.c.started_ns.desc(), records.c.id.desc()
 
-    def beyond(self, wanted: Search, spot: Spot | None) -> list[ColumnElement[bool]]:
+    def beyond(
+        self, wanted: Search, spot: Spot | None, edge_ns: int | None = None
+    ) -> list[ColumnElement[bool]]:
+        # Each bound is said once: SQLite takes the first one, and looks at all that is beyond.
         began, id_ = records.c.started_ns, records.c.id
-        span = [began >= wanted.since_ns]
+        span = [began >= (wanted.since_ns if edge_ns is None else edge_ns)]
         if spot is None or spot.started_ns >= wanted.until_ns:
             return [*span, began < wanted.until_ns]
         later = or_(began < spot.started_ns, id_ < spot.id)
         return [*span, began <= spot.started_ns, later]
-
-    def up_to(self, edge_ns: int) -> ColumnElement[bool]:
-        return records.c.started_ns >= edge_ns
 
     def past(self, edge_ns: int) -> Spot:
         return Spot(edge_ns, 0)
@@ -196,16 +200,15 @@ class _Forth:
     def order(self) -> tuple[ColumnElement[Any], ...]:
         return records.c.started_ns, records.c.id
 
-    def beyond(self, wanted: Search, spot: Spot | None) -> list[ColumnElement[bool]]:
+    def beyond(
+        self, wanted: Search, spot: Spot | None, edge_ns: int | None = None
+    ) -> list[ColumnElement[bool]]:
         began, id_ = records.c.started_ns, records.c.id
-        span = [began < wanted.until_ns]
+        span = [began < wanted.until_ns if edge_ns is None else began <= edge_ns]
         if spot is None or spot.started_ns < wanted.since_ns:
             return [*span, began >= wanted.since_ns]
         later = or_(began > spot.started_ns, id_ > spot.id)
         return [*span, began >= spot.started_ns, later]
-
-    def up_to(self, edge_ns: int) -> ColumnElement[bool]:
-        return records.c.started_ns <= edge_ns
 
     def past(self, edge_ns: int) -> Spot:
         return Spot(edge_ns, NEVER_NS)
@@ -214,11 +217,11 @@ class _Forth:
 _Way = _Back | _Forth
 
 
-def _sizes(*, opens: bool) -> Iterator[int]:
-    if not opens:
-        yield from _STRETCHES
+def _sizes(*, opens: bool, covered: bool) -> Iterator[int]:
+    stretches = (_OPENED,) if opens else _COVERED if covered else _STRETCHES
+    yield from stretches
     while True:
-        yield _OPENED if opens else _STRETCHES[-1]
+        yield stretches[-1]
 
 
 def _edge(
@@ -246,15 +249,32 @@ def _conditions(
             continue
         if not lead and name in _LEADING:
             lead.append(records.c[name] == value)
+        elif name in _BESIDE:
+            rest.append(records.c[name] == value)
         else:  # said so that no index is used for it, which would lead through all of the time
             rest.append((records.c[name] + "") == value)
     if wanted.model is not None:
-        rest.append(or_(records.c.model == wanted.model, records.c.target == wanted.model))
+        rest.append(_model(wanted.model))
     if wanted.errors and wanted.outcome is None:
         (rest if lead else lead).append(and_(IS_ERROR))
     if wanted.least_nanousd is not None:
         rest.append(records.c.cost_nanousd >= wanted.least_nanousd)
     return lead, rest
+
+
+def _is_covered(wanted: Search) -> bool:
+    # Whether the index that leads says all that is asked, and only what is found is looked at.
+    named = (*_NAMES, "model", "request_id", "least_nanousd")
+    asked = {name for name in named if getattr(wanted, name) is not None}
+    if wanted.errors:
+        return asked == {"alias"}
+    return asked <= {*_BESIDE, "model"} and "/" not in (wanted.model or "")
+
+
+def _model(name: str) -> ColumnElement[bool]:
+    # Only a target, `provider/model`, has a stroke for certain; a model may have one.
+    own = records.c.model == name
+    return or_(own, records.c.target == name) if "/" in name else own
 
 
 def _begins(start: str, *, postgres: bool) -> ColumnElement[bool]:

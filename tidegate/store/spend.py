@@ -1,14 +1,10 @@
-"""What was spent, by whom or by what, over a time: answered from the roll-ups.
-
-The middle of the time is taken from whole days, its ends from hours and minutes, so that a month
-costs hardly more than a day. Days are those of UTC. The time counts by the minute; where minutes or
-hours are so old that they are not kept any more, by the hour or the day.
-"""
+"""What was spent, by whom or by what, over a time: answered from the roll-ups (`rollups.py`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -18,19 +14,15 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     RowMapping,
-    Select,
-    Table,
     case,
     func,
     literal_column,
     select,
-    union_all,
 )
-from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from tidegate.store.database import Database
-from tidegate.store.sums import COUNTS, DAY_S, FINE, HOUR_S, MINUTE_S
-from tidegate.store.tables.money import rollup_groups, rollups_day, rollups_hour, rollups_minute
+from tidegate.store.rollups import Found, Summed, in_steps, summed
+from tidegate.store.sums import COUNTS, DAY_S, FINE, HOUR_S
 from tidegate.store.tables.records import records
 
 Of = Literal[
@@ -40,10 +32,10 @@ Of = Literal[
 By = Of | Literal["conversation", "day", "hour"]
 OF: Final[tuple[str, ...]] = get_args(Of)
 _SECOND_NS = 10**9
+_MOST_NAMES: Final = 2
+"""That there are marginals of."""
+_COST: Final = COUNTS.index("cost_nanousd")
 _SPANS: Final[Mapping[str, int]] = {"day": DAY_S, "hour": HOUR_S}
-
-Piece = tuple[Table, int, int]
-"""A table of roll-ups, and from when until before when it is taken from; in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +84,8 @@ class Bar(NamedTuple):
     began_s: int
     name: str | None
     cost_nanousd: int
+    rest: bool = False
+    """Whether it is of all other names."""
 
 
 class SpendStore:
@@ -106,113 +100,74 @@ class SpendStore:
         What concerns conversations is counted from records, as far as they are kept, and takes as
         long as there are many of them.
         """
-        with self._database.reading() as connection:
+        with self._database.reading(still=True) as connection:
             if asked.by == "conversation" or "conversation" in asked.filters:
                 found = _from_records(connection, asked)
             else:
                 found = _from_rollups(connection, asked)
         return _ordered(asked, found)
 
-    def over_time(self, asked: SpendQuery, step: Literal["hour", "day"]) -> list[Bar]:
-        """What each name of `asked.by` has cost in each step. Raises: `SQLAlchemyError`.
+    def course(
+        self, asked: SpendQuery, step: Literal["hour", "day"], most: int
+    ) -> tuple[Spending, list[Bar]]:
+        """As `spend`; and what the `most` dearest names have cost in each step, and the rest.
 
-        `top` is not looked at; `by` is none of `conversation`, `day` and `hour`.
+        `by` is none of `conversation`, `day` and `hour`. Raises: `SQLAlchemyError`.
         """
-        with self._database.reading() as connection:
-            since_s, until_s = kept(connection, asked.since_ns, asked.until_ns)
-            whole = step == "day"
-            chosen = list(pieces(since_s, until_s)) if whole else _in_hours(since_s, until_s)
-            if not chosen:
-                return []
-            query = _by_both(chosen, rollup_groups.c[asked.by], _SPANS[step], asked)
-            return [Bar(int(row[0]), row[1], int(row[2])) for row in connection.execute(query)]
+        whole = Summed(asked.since_ns, asked.until_ns, None, _SPANS[step], asked.filters)
+        with self._database.reading(still=True) as connection:
+            if len({asked.by, *asked.filters}) > _MOST_NAMES:  # all is looked through: but once
+                found = summed(connection, replace(whole, by=asked.by))
+                spending = _ordered(asked, _over_all(found))
+                costs = {at: counts[_COST] for at, counts in found.items()}
+                return spending, _bars(costs, spending.rows[:most])
+            spending = _ordered(asked, _from_rollups(connection, asked))
+            names = tuple(row.name for row in spending.rows[:most])
+            whole = replace(whole, counts=("cost_nanousd",))
+            costs = {at: cost for at, (cost,) in summed(connection, whole).items()}
+            apart = replace(whole, by=asked.by, names=names)
+            named = summed(connection, apart) if names else {}
+        bars = [Bar(at_s, name, cost) for (at_s, name), (cost,) in named.items()]
+        rest = {at_s: cost for (at_s, _), cost in costs.items()}
+        for bar in bars:
+            rest[bar.began_s] -= bar.cost_nanousd
+        return spending, [*bars, *_rest(rest)]
 
 
-def pieces(since_s: int, until_s: int) -> Iterator[Piece]:
-    """Whole days in the middle, whole hours and then minutes on either side."""
-    after: list[Piece] = []
-    for table, wider_s in ((rollups_minute, HOUR_S), (rollups_hour, DAY_S)):
-        begin_s, end_s = -(-since_s // wider_s) * wider_s, until_s // wider_s * wider_s
-        if begin_s > end_s:  # all within one of the wider ones
-            yield table, since_s, until_s
-            since_s = until_s = 0
-            break
-        if since_s < begin_s:
-            yield table, since_s, begin_s
-        if end_s < until_s:
-            after.append((table, end_s, until_s))
-        since_s, until_s = begin_s, end_s
-    if since_s < until_s:
-        yield rollups_day, since_s, until_s
-    yield from after
+def _bars(costs: Mapping[tuple[int, str | None], int], dearest: Sequence[Spent]) -> list[Bar]:
+    names = {row.name for row in dearest}
+    bars = [Bar(at_s, name, cost) for (at_s, name), cost in costs.items() if name in names]
+    rest = defaultdict[int, int](int)
+    for (at_s, name), cost in costs.items():
+        rest[at_s] += cost * (name not in names)
+    return [*bars, *_rest(rest)]
+
+
+def _rest(costs: Mapping[int, int]) -> list[Bar]:
+    return [Bar(at_s, None, cost, rest=True) for at_s, cost in costs.items() if cost]
+
+
+def _over_all(found: Found) -> list[Spent]:
+    whole: dict[str | None, tuple[int, ...]] = {}
+    for (_, name), counts in found.items():
+        there = whole.get(name)
+        whole[name] = counts if there is None else tuple(map(int.__add__, there, counts))
+    return [_counted(name, counts) for name, counts in whole.items()]
 
 
 def _from_rollups(connection: Connection, asked: SpendQuery) -> list[Spent]:
-    since_s, until_s = kept(connection, asked.since_ns, asked.until_ns)
-    chosen = list(pieces(since_s, until_s))
-    if asked.by == "hour":
-        chosen = _in_hours(since_s, until_s)
-    if not chosen:
-        return []
-    if asked.by in _SPANS:
-        query = _by_span(chosen, _SPANS[asked.by], asked)
-    else:
-        query = _by_group(chosen, rollup_groups.c[asked.by], asked)
-    found = connection.execute(query).mappings()
-    return [_spent(row, _SPANS.get(asked.by)) for row in found]
+    span_s = _SPANS.get(asked.by)
+    by = None if span_s else asked.by
+    found = summed(connection, Summed(asked.since_ns, asked.until_ns, by, span_s, asked.filters))
+    return [
+        _counted(_moment(at_s, span_s) if span_s else name, counts)
+        for (at_s, name), counts in found.items()
+    ]
 
 
-def _by_span(chosen: list[Piece], span_s: int, asked: SpendQuery) -> Select[Any]:
-    parts: list[Select[Any]] = []
-    for table, from_s, to_s in chosen:
-        when = _span(table.c.began_s, span_s)
-        part = select(when.label("name"), *_sums(table.c)).where(*_within(table, from_s, to_s))
-        if asked.filters:
-            meant = select(rollup_groups.c.id).where(*_passing(asked))
-            part = part.where(table.c.group_id.in_(meant))
-        parts.append(part.group_by(when))
-    inner = union_all(*parts).subquery()
-    return select(inner.c.name, *_sums(inner.c)).group_by(inner.c.name)
-
-
-def _by_group(chosen: list[Piece], name: ColumnElement[Any], asked: SpendQuery) -> Select[Any]:
-    parts: list[Select[Any]] = []
-    for table, from_s, to_s in chosen:
-        part = select(table.c.group_id, *_sums(table.c)).where(*_within(table, from_s, to_s))
-        parts.append(part.group_by(table.c.group_id))
-    inner = union_all(*parts).subquery()
-    both = inner.join(rollup_groups, rollup_groups.c.id == inner.c.group_id)
-    query = select(name.label("name"), *_sums(inner.c)).select_from(both)
-    return query.where(*_passing(asked)).group_by(name)
-
-
-def _by_both(
-    chosen: list[Piece], name: ColumnElement[Any], span_s: int, asked: SpendQuery
-) -> Select[Any, Any, Any]:
-    parts: list[Select[Any, Any, Any]] = []
-    for table, from_s, to_s in chosen:
-        when = _span(table.c.began_s, span_s)
-        cost = func.sum(table.c.cost_nanousd).label("cost")
-        part = select(when.label("began_s"), table.c.group_id, cost).where(
-            *_within(table, from_s, to_s)
-        )
-        parts.append(part.group_by(when, table.c.group_id))
-    inner = union_all(*parts).subquery()
-    both = inner.join(rollup_groups, rollup_groups.c.id == inner.c.group_id)
-    query = select(inner.c.began_s, name, func.sum(inner.c.cost)).select_from(both)
-    return query.where(*_passing(asked)).group_by(inner.c.began_s, name)
-
-
-def _sums(columns: ReadOnlyColumnCollection[str, Any]) -> list[ColumnElement[Any]]:
-    return [func.sum(columns[count]).label(count) for count in COUNTS]
-
-
-def _within(table: Table, from_s: int, to_s: int) -> tuple[ColumnElement[bool], ...]:
-    return table.c.began_s >= from_s, table.c.began_s < to_s
-
-
-def _passing(asked: SpendQuery) -> list[ColumnElement[bool]]:
-    return [rollup_groups.c[of] == value for of, value in asked.filters.items()]
+def _counted(name: str | None, counts: tuple[int, ...]) -> Spent:
+    told: dict[str, int] = dict(zip(COUNTS, counts, strict=True))
+    return Spent(name, **told)  # type: ignore[arg-type]
 
 
 def _from_records(connection: Connection, asked: SpendQuery) -> list[Spent]:
@@ -220,7 +175,7 @@ def _from_records(connection: Connection, asked: SpendQuery) -> list[Spent]:
     began = records.c.started_ns
     name: ColumnElement[Any]
     if span_s is not None:
-        name = _span(began / literal_column(str(_SECOND_NS), BigInteger), span_s)
+        name = in_steps(began / literal_column(str(_SECOND_NS), BigInteger), span_s)
     else:
         name = records.c[asked.by]
     cost = records.c.cost_nanousd
@@ -233,35 +188,6 @@ def _from_records(connection: Connection, asked: SpendQuery) -> list[Spent]:
     ).where(began >= asked.since_ns, began < asked.until_ns)
     query = query.where(*(records.c[of] == value for of, value in asked.filters.items()))
     return [_spent(row, span_s) for row in connection.execute(query.group_by(name)).mappings()]
-
-
-def _span(seconds: ColumnElement[int], span_s: int) -> ColumnElement[int]:
-    # Spelled out, not bound: PostgreSQL takes two parameters for two different groupings.
-    size = literal_column(str(span_s), BigInteger)
-    return seconds - seconds % size
-
-
-def kept(connection: Connection, since_ns: int, until_ns: int) -> tuple[int, int]:
-    """The time in whole minutes, or hours or days where no finer sums are kept; in seconds."""
-    since_s = since_ns // _SECOND_NS // MINUTE_S * MINUTE_S
-    until_s = -(-until_ns // _SECOND_NS // MINUTE_S) * MINUTE_S
-    for table, wider_s in ((rollups_minute, HOUR_S), (rollups_hour, DAY_S)):
-        oldest_s = connection.execute(select(func.min(table.c.began_s))).scalar()
-        if oldest_s is None:
-            continue
-        if since_s < oldest_s:
-            since_s = since_s // wider_s * wider_s
-        if until_s < oldest_s:
-            until_s = until_s // wider_s * wider_s
-    return since_s, max(since_s, until_s)
-
-
-def _in_hours(since_s: int, until_s: int) -> list[Piece]:
-    # As `pieces`, but a day of its hours.
-    return [
-        (rollups_hour if table is rollups_day else table, from_s, to_s)
-        for table, from_s, to_s in pieces(since_s, until_s)
-    ]
 
 
 def _spent(row: RowMapping, span_s: int | None) -> Spent:

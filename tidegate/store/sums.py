@@ -22,6 +22,7 @@ from tidegate.store.bulk import merge_many
 from tidegate.store.names import OTHER, Names
 from tidegate.store.quality import add_quality
 from tidegate.store.rows import Row
+from tidegate.store.stale import note_changes
 from tidegate.store.tables.money import (
     charges,
     rollup_groups,
@@ -110,6 +111,7 @@ def _add_rollups(connection: Connection, names: Names, rows: Sequence[Row], sign
             shorter, spans = spans, {}
             for (began_s, number), counts in shorter.items():
                 _merge(spans, (began_s // span_s * span_s, number), counts)
+            note_changes(connection, {(span_s, began_s) for began_s, _ in spans})
         values = [(*at, *spans[at]) for at in sorted(spans)]
         merge_many(connection, table, values, add=COUNTS)
 

@@ -12,14 +12,16 @@ from tidegate.console.page import Asked, Page, View
 from tidegate.console.plain import plain
 from tidegate.console.spans import RANGES, Span
 from tidegate.control.quality import (
+    DAY_H,
     MOST_HOURS,
+    WEEK_H,
     By,
     Drift,
     Figures,
     Line,
     QualityQuery,
-    compared,
     quality,
+    totals,
 )
 from tidegate.money import NANO
 from tidegate.quality.drift import BEFORE, Signal
@@ -30,8 +32,6 @@ page: Final = Page("quality", "Quality", needs="state:read")
 _BYS: Final[tuple[By, ...]] = get_args(By)
 _USUAL: Final = "24h"
 _HOUR_S: Final = 3_600
-_DRIFT_H: Final = (24, 24 * 7)
-"""Drift is looked for in a day at least, as alerting does, and in a week at most."""
 _ROWS, _LINES, _JUDGEMENTS = 50, 5, 20
 _CHARACTERS: Final = 256
 _NOBODY: Final = "(none)"
@@ -108,12 +108,13 @@ def show(asked: Asked) -> View:
     database = asked.back.store.database
     found = quality(database, QualityQuery(window.until_ns, window.hours, by, **filters))
     earlier_ns = found.since_s * NANO - 1
-    earlier = quality(database, QualityQuery(earlier_ns, window.before_h, by, **filters))
-    drift_h = max(_DRIFT_H[0], min(window.hours, _DRIFT_H[1]))
-    # All aliases, as alerting does: what is believed depends on how much is compared.
-    every = [each for each in compared(database, window.until_ns, drift_h) if _is(each, filters)]
+    then = totals(database, QualityQuery(earlier_ns, window.before_h, by, **filters))
+    drift_h = max(DAY_H, min(window.hours, WEEK_H))
+    # Of a day at least and a week at most; of all aliases, as alerting does: what is believed
+    # depends on how much is compared.
+    drifting = asked.back.drifting.compared(window.until_ns, drift_h, asked.now_ns)
+    every = [each for each in drifting if _is(each, filters)]
     moved = [each for each in every if each.drifted]
-    then = {_key(line): line.total for line in earlier.lines}
     rows = [
         Row(
             name_of(line, by, filters), line, then.get(_key(line)), moved_of(line, by, moved),

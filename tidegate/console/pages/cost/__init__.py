@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, Final, cast
 
 import msgspec
@@ -11,6 +10,7 @@ from tidegate.console import words
 from tidegate.console.charts import stacked
 from tidegate.console.page import Asked, Download, Page, View
 from tidegate.console.pages.cost.reckoned import (
+    MOST_SERIES,
     Forecast,
     as_csv,
     as_rows,
@@ -44,12 +44,13 @@ def show(asked: Asked) -> View:
     """Spending by one dimension, over time, compared, and to come."""
     by, span, filters = _by(asked), asked.span(_USUAL), _filters(asked)
     store = asked.back.store.spending
-    found = store.spend(SpendQuery(by, span.since_ns, span.until_ns, filters, _TOP))
+    step = "hour" if span.seconds <= _HOURS_UP_TO_S else "day"
+    wanted = SpendQuery(by, span.since_ns, span.until_ns, filters, _TOP)
+    found, bars = store.course(wanted, step, MOST_SERIES)
     length_ns = span.until_ns - span.since_ns
     before = store.spend(SpendQuery(by, max(0, span.since_ns - length_ns), span.since_ns, filters))
-    step = "hour" if span.seconds <= _HOURS_UP_TO_S else "day"
     step_s = _HOUR_S if step == "hour" else _DAY_S
-    bars = store.over_time(SpendQuery(by, span.since_ns, span.until_ns, filters), step)
+    names = [row.name for row in found.rows[:MOST_SERIES]]
     first_s = span.since_ns // NANO // step_s * step_s
     at_s = list(range(first_s, -(-span.until_ns // NANO), step_s))[-400:]
     drawn = stacked(
@@ -57,7 +58,7 @@ def show(asked: Asked) -> View:
         at_s,
         series_of(
             (bar._replace(name=None if bar.name is None else plain(bar.name)) for bar in bars),
-            [None if row.name is None else plain(row.name) for row in found.rows],
+            [None if name is None else plain(name) for name in names],
             at_s,
         ),
         words.usd,
@@ -119,12 +120,11 @@ def _forecast(asked: Asked, filters: dict[Any, str]) -> Forecast | None:
     kind, name = next(iter(filters.items()), ("provider", None))
     held, now_s, today_s = asked.back.store.held, asked.now_ns // NANO, day_of(asked.now_ns)
 
-    def since(at_s: int) -> int:
-        return sum(held.charged(kind, name, at_s * NANO).values())
-
-    edges = [since(today_s - ago * _DAY_S) for ago in range(_WEEK, -1, -1)]
-    days = [before - after for before, after in pairwise(edges)]
-    return forecast(since(month_of(now_s)[0]), days, now_s)
+    month_s, week_s = month_of(now_s)[0], today_s - _WEEK * _DAY_S
+    charged = held.charged_by_day(kind, name, min(month_s, week_s))
+    days = [charged.get(at_s, 0) for at_s in range(week_s, today_s, _DAY_S)]
+    spent = sum(nanousd for at_s, nanousd in charged.items() if at_s >= month_s)
+    return forecast(spent, days, now_s)
 
 
 def _budgets(asked: Asked) -> list[dict[str, Any]]:

@@ -76,7 +76,8 @@ def series_of(bars: Iterable[Bar], top: Sequence[str | None], at_s: Sequence[int
     for bar in bars:
         number = place.get(bar.began_s)
         if number is not None:
-            values.get(bar.name, others)[number] += bar.cost_nanousd
+            drawn = others if bar.rest else values.get(bar.name, others)
+            drawn[number] += bar.cost_nanousd
     shown = [
         Series(NOBODY if name is None else name, values[name], f"tone-{number + 1}")
         for number, name in enumerate(named)
