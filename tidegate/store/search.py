@@ -149,11 +149,14 @@ class RecordSearch:
     ) -> tuple[list[Hit], int | None]:
         """Up to one more than `most`; and how far was looked, if not to the end."""
         until_s = self._clock() + self._patience_s
-        lead, rest = _conditions(wanted, postgres=self._database.postgres)
+        postgres = self._database.postgres
+        lead, rest = _conditions(wanted, postgres=postgres)
+        # PostgreSQL asks the table too for whatever was not vacuumed since it was written.
+        covered = not postgres and _is_covered(wanted)
         opens = wanted.tag is not None or wanted.least_ms is not None
         found: list[Hit] = []
         with self._database.reading() as connection:
-            for size in _sizes(opens=opens, covered=_is_covered(wanted)):
+            for size in _sizes(opens=opens, covered=covered):
                 span = [*lead, *way.beyond(wanted, spot)]
                 whole = not rest and not opens
                 edge_ns = None if whole else _edge(connection, span, size, way)
