@@ -45,6 +45,8 @@ class Scripted:
     keys: list[str] = field(default_factory=list[str])
     closed: int = 0
     """Requests whose connection the gateway closed before the answer was over."""
+    mute: int = 0
+    """Requests whose connection was closed without a byte."""
     release: asyncio.Event = field(default_factory=asyncio.Event)
     choose: Callable[[], Step] = Step
     """What is done when no step is left."""
@@ -125,6 +127,7 @@ async def _raw(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> bool:
+    here.mute += raw == b"" and step.drip is None
     writer.write(raw)
     await writer.drain()
     if step.drip is not None:

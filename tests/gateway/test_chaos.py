@@ -176,7 +176,10 @@ def busy(house: House) -> int:
 def check_attempts(records: list[Record], providers: list[Scripted]) -> None:
     tries = [tried for record in records for tried in record.attempts]
     made = [tried for tried in tries if tried.outcome != "skipped_breaker_open"]
-    assert sum(provider.calls for provider in providers) <= len(made)
+    # A connection that rested and is closed without a byte was lost before anybody read from it, as
+    # far as anybody can tell: the pool asks once more, in the same try.
+    again = sum(provider.mute for provider in providers)
+    assert sum(provider.calls for provider in providers) <= len(made) + again
     for record in records:
         good = sum(tried.outcome == "ok" for tried in record.attempts)
         assert good <= 1, record

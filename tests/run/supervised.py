@@ -5,7 +5,8 @@ import queue
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 SILENCE_S = 90.0
@@ -25,10 +26,14 @@ class Supervised:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        for text in self.process.stdout:
+        for text in self._texts():
             self._queue.put(json.loads(text) if text.startswith("{") else {"text": text})
         self._queue.put(None)
+
+    def _texts(self) -> Iterator[str]:
+        assert self.process.stdout is not None
+        with suppress(ValueError):  # the test is over, and has closed it
+            yield from self.process.stdout
 
     def until(self, **wanted: Any) -> Line:
         """Wait for a line with these fields and return it; lines before it are passed over."""

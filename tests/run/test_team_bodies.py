@@ -18,6 +18,7 @@ from tidegate.telemetry.record import Record, decode
 MAIL, STORY = "ann.smith@example.com", "a story of whales"
 ASKED: Any = [{"role": "user", "content": f"Tell {MAIL} {STORY}."}]
 CONFIG = """
+keys: [{name: other, secret: sk-for-somebody-else}]  # or an unknown key would be let in as nobody
 providers: {sim: {kind: simulated}}
 models:
   full: {targets: [{provider: sim, model: sim-1+echo}], records: {bodies: full}}
