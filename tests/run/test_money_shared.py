@@ -123,6 +123,7 @@ async def two(
     return found[0], found[1]
 
 
+@pytest.mark.timeout(400)  # what killed gateways held is let go only after its time
 async def test_budget_holds_while_gateways_die_and_redis_forgets_and_stops(
     tmp_path: Path,
     postgres_url: str,
