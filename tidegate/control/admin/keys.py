@@ -53,23 +53,6 @@ _MAY_NAME = "What its callers may say of a request themselves; null is all that 
 Priority = Literal["interactive", "batch"]
 
 
-class NewKey(Shape):
-    """A key to be made."""
-
-    name: Name
-    user: Name | None = None
-    team: Name | None = None
-    organisation: Name | None = None
-    environment: Name | None = None
-    models: _Patterns | None = Field(None, description=_PATTERNS)
-    features: _Patterns | None = Field(None, description=_FEATURES)
-    may_name: Annotated[list[Nameable], Field(max_length=4)] | None = Field(
-        None, description=_MAY_NAME
-    )
-    priority: Priority = "interactive"
-    expires_at: Moment | None = None
-
-
 class KeyChange(Shape):
     """What is to be different; what is not named stays."""
 
@@ -84,6 +67,12 @@ class KeyChange(Shape):
     )
     priority: Priority = "interactive"
     expires_at: Moment | None = None
+
+
+class NewKey(KeyChange):
+    """A key to be made: with a name, and all that may be changed of it later."""
+
+    name: Name
 
 
 class Rotation(Shape):

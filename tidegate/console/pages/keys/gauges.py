@@ -126,14 +126,18 @@ def ruled(asked: Asked, kind: Kind, name: str) -> Iterator[Ruled]:
     }
     for place in (name, EACH):
         own = filed.get((kind, place))
-        rule = _stored(asked, kind, place) if own is None else filed_rule(own)
+        rule = stored_rule(asked, kind, place) if own is None else filed_rule(own)
         if rule is not None:
             gauges = gauges_of(rule, Usage(asked), name)
             yield Ruled(kind, name, filed=own is not None, gauges=gauges)
             return
 
 
-def _stored(asked: Asked, kind: str, name: str) -> Json | None:
+def stored_rule(asked: Asked, kind: str, name: str) -> Json | None:
+    """The limits of one name as the admin API has them; None where there are none.
+
+    Raises: `Refusal`, for any other cause.
+    """
     try:
         return asked.api("GET", f"/limits/{kind}/{name}")
     except Refusal as refusal:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tidegate.console.page import Asked, View, Went
 from tidegate.console.pages.keys.entry import page
-from tidegate.console.pages.keys.gauges import Ruled, Usage, filed_rule, gauges_of
+from tidegate.console.pages.keys.gauges import Ruled, Usage, filed_rule, gauges_of, stored_rule
 from tidegate.console.refusals import Refusal
 from tidegate.control.admin.limits import EACH
 from tidegate.control.admin.shapes import Json
@@ -15,7 +15,6 @@ from tidegate.limits import KINDS
 
 _SHOWN: Final = 50
 _MOST_BUDGETS: Final = 8
-_NOT_FOUND: Final = 404
 _MOST_DIGITS: Final = 18
 RATES: Final = (
     "requests_per_minute", "requests_per_hour", "requests_per_day",
@@ -63,7 +62,7 @@ def remove(asked: Asked) -> Went:
 def ask_limits(asked: Asked) -> View:
     """The form, with what is set for the scope that the URL names."""
     kind, name = asked.query.get("kind", ""), asked.query.get("name", "")
-    there = _there(asked, kind, name) if kind in KINDS and name else None
+    there = stored_rule(asked, kind, name) if kind in KINDS and name else None
     fields = {"kind": kind, "name": name} | ({} if there is None else fields_of(there))
     return _form(asked, fields, known=there is not None)
 
@@ -114,15 +113,6 @@ def _number(text: str) -> int | str:
     plain = text.replace(",", "")
     whole = plain.isascii() and plain.isdigit() and len(plain) <= _MOST_DIGITS
     return int(plain) if whole else text
-
-
-def _there(asked: Asked, kind: str, name: str) -> Json | None:
-    try:
-        return asked.api("GET", f"/limits/{kind}/{name}")
-    except Refusal as refusal:
-        if refusal.status == _NOT_FOUND:
-            return None
-        raise
 
 
 def _form(
