@@ -64,6 +64,13 @@ def test_silences_are_made_shown_and_ended(shell: Shell) -> None:
     assert shell.told("alerts")["silences"] == []
 
 
+def test_silence_of_everything_needs_the_word(shell: Shell) -> None:
+    until = ("alerts", "silence", "--until", "2090-01-01")
+    assert "--all" in shell.run(*until).output
+    assert shell.run(*until, "errors", "--all").exit_code == 2
+    assert shell.told(*until, "--all")["rule"] is None
+
+
 @pytest.mark.parametrize("words", [("errors",), ("none", "--until", "1h"), ("--label", "x")])
 def test_silence_that_makes_no_sense_is_a_mistake_of_the_line(
     shell: Shell, words: tuple[str, ...]

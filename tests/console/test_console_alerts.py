@@ -69,9 +69,13 @@ def test_silence_is_made_and_ended(troubled: Browsing) -> None:
     assert troubled.house.api("GET", "/alerts")["silences"] == []
 
 
-def test_silence_of_everything_says_so(troubled: Browsing) -> None:
+def test_silence_of_everything_is_asked_for_and_says_so(troubled: Browsing) -> None:
     page = troubled.page
     page.get_by_role("button", name="New silence").click()
+    page.get_by_role("dialog").get_by_role("button", name="Silence").click()
+    expect(page.get_by_role("status").first).to_contain_text("or of everything")
+    page.get_by_role("button", name="New silence").click()
+    page.get_by_role("dialog").get_by_label("Every alert").check()
     page.get_by_role("dialog").get_by_role("button", name="Silence").click()
     expect(page.get_by_role("status").first).to_contain_text("Every alert is")
     (made,) = troubled.house.api("GET", "/alerts")["silences"]

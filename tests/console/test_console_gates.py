@@ -32,7 +32,7 @@ def inside(client: Client) -> Client:
 
 
 def silence(client: Client, **headers: str) -> int:
-    form = {"csrf": client.get("/alerts").csrf, "for": "1h"}
+    form = {"csrf": client.get("/alerts").csrf, "for": "1h", "everything": "on"}
     return client.post("/alerts/silences", form, **headers).status
 
 

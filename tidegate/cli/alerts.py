@@ -114,19 +114,31 @@ def acknowledge(api: Api, alert_id: str, note: str, *, as_json: bool) -> None:
     "--until", type=Ago(sign=1), required=True, help="2h, or a time such as 2026-12-01T08:00Z."
 )
 @click.option("--why", default="no reason given", help="For whoever wonders.")
+@click.option("--all", "everything", is_flag=True, help="Every alert, instead of RULE or labels.")
 @as_json
 @connected
 def silence(
-    api: Api, rule: str | None, labels: tuple[str, ...], until: str, why: str, *, as_json: bool
+    api: Api,
+    rule: str | None,
+    labels: tuple[str, ...],
+    until: str,
+    why: str,
+    *,
+    everything: bool,
+    as_json: bool,
 ) -> None:
     """Tell nobody of RULE, or of what has those labels, for a time."""
+    if everything == bool(rule or labels):
+        raise click.UsageError("name RULE or --label; or say --all, and neither, for every alert")
     named: dict[str, str] = {}
     for label in labels:
         name, equals, value = label.partition("=")
         if not equals:
             raise click.BadParameter("must be NAME=VALUE", param_hint="--label")
         named[name] = value
-    body: dict[str, Any] = {"until": until, "rule": rule, "labels": named, "why": why}
+    body: dict[str, Any] = {
+        "until": until, "rule": rule, "labels": named, "why": why, "everything": everything,
+    }  # fmt: skip
     made = api.change("POST", "/silences", body)
     if as_json:
         print_json(made)

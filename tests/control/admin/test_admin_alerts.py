@@ -76,7 +76,9 @@ def test_silence_is_heeded_until_it_is_ended(served: Served, owner: Client) -> N
     ("body", "status", "param"),
     [
         ({"until": SOON, "rule": "none"}, 409, "rule"),
-        ({"until": "2020-01-01T00:00:00Z"}, 409, "until"),
+        ({"until": "2020-01-01T00:00:00Z", "everything": True}, 409, "until"),
+        ({"until": SOON}, 409, "everything"),
+        ({"until": SOON, "rule": "errors", "everything": True}, 409, "everything"),
         ({"rule": "errors"}, 422, "until"),
     ],
 )
@@ -85,6 +87,12 @@ def test_silence_that_makes_no_sense_is_refused(
 ) -> None:
     refused = owner("POST", "/silences", body)
     assert (refused.status, refused.body["error"]["param"]) == (status, param)
+
+
+def test_everything_is_silent_when_that_is_said(owner: Client) -> None:
+    made = owner.ok("POST", "/silences", {"until": SOON, "everything": True})
+    assert (made["rule"], made["labels"]) == (None, {})
+    owner.ok("DELETE", f"/silences/{made['id']}")
 
 
 def test_those_who_only_look_silence_nothing(served: Served) -> None:

@@ -84,7 +84,10 @@ class Told(Shape):
 
 
 class NewSilence(Shape):
-    """What is not to be told for a time: of that rule, with those labels, or both."""
+    """What is not to be told for a time: of that rule, with those labels, or both.
+
+    `everything` is for who means every alert: naming neither is a mistake otherwise.
+    """
 
     until: Moment
     rule: str | None = None
@@ -94,6 +97,7 @@ class NewSilence(Shape):
         json_schema_extra={"additionalProperties": False},  # but those of the pattern
     )
     why: Word = "no reason given"
+    everything: bool = False
 
 
 class SilenceShown(Shape):
@@ -146,12 +150,18 @@ def list_alerts(
 def create_silence(
     new: NewSilence, desk: Annotated[Desk, changing("alerts:write")]
 ) -> SilenceShown:
-    """Silence a rule, or whatever has some labels, for a time."""
+    """Silence a rule, or whatever has some labels, or everything, for a time."""
 
     def work(connection: Connection, now_ns: int) -> Made:
         if new.rule is not None and new.rule not in DEFAULTS:
             raise Conflict(
                 "There is no such rule.", param="rule", remedy=f"Rules: {', '.join(DEFAULTS)}."
+            )
+        if new.everything == bool(new.rule or new.labels):
+            raise Conflict(
+                "A silence is of a rule, of labels, or of everything.",
+                param="everything",
+                remedy="Name a rule or labels, or say `everything` and neither of them.",
             )
         if new.until <= now_ns:
             raise Conflict("This time is over.", param="until", remedy="Name a later one.")

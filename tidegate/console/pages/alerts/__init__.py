@@ -65,6 +65,7 @@ def acknowledge(asked: Asked) -> Went:
 def silence(asked: Asked) -> Went:
     """Tell nobody for a time."""
     rule, labels = asked.form.get("rule"), labels_of(asked.form.get("labels", ""))
+    everything = "everything" in asked.form
     length_s = LENGTHS.get(asked.form.get("for", ""), LENGTHS["1h"])
     told = asked.api(
         "POST",
@@ -74,10 +75,11 @@ def silence(asked: Asked) -> Went:
             "rule": rule,
             "labels": labels,
             "why": asked.form.get("why", "no reason given"),
+            "everything": everything,
         },
     )
     until = told["until"].partition(".")[0].replace("T", " ")
-    which = "" if rule or labels else " Every alert is, as neither a rule nor a label was named."
+    which = " Every alert is." if everything else ""
     asked.flash(f"Silent until {until} UTC.{which}")
     return Went(page.path)
 
