@@ -143,6 +143,29 @@ async def test_hold_past_its_time_is_closed_by_its_record_or_waits_for_one(
     loader.close()
 
 
+async def test_record_that_comes_after_an_hour_is_charged_once(
+    engine: Shared, port: int, spool: Spool, store: RecordStore
+) -> None:
+    url = f"redis://127.0.0.1:{port}"
+    reaper = Reaper(url, grace_s=0, again_s=0)
+    away = Closing(store, url, reaper=reaper, clock=Later(2 * HOUR_NS))
+    back = Closing(store, url, reaper=reaper)
+    await hold(engine, "away", expires_s=0.001)
+    while money(port) != (0, 0):
+        await away.look()
+    assert await back.look() == 0
+    spool.segment("01-gw", held("away"), record("away", cost_nanousd=70))
+    loader = Loader(spool.directory, store)
+    loader.load()
+    assert await back.look() == 1
+    assert await back.look() == 0
+    assert money(port) == (70, 0)
+    with redis.Redis(port=port) as asking:
+        assert not asking.exists("{tidegate}:holds", "{tidegate}:unrecorded")
+    back.close()
+    loader.close()
+
+
 def test_each_provider_is_paid_what_was_spent_there() -> None:
     tries = [Attempt("p/m", "upstream_cut", 0.0, 1.0, cost_nanousd=30, output_tokens=3)]
     tries.append(Attempt("q/m", "ok", 0.0, 1.0))

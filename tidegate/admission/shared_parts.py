@@ -66,6 +66,7 @@ class Keys:
         self._tag = b"{%b}:" % prefix.encode()
         self.holds = self._tag + b"hold:"
         self.index = self._tag + b"holds"
+        self.unrecorded = self._tag + b"unrecorded"
         self.epoch = self._tag + b"epoch"
         self.known = self._tag + b"known"
         self.probe = self._tag + b"probe"

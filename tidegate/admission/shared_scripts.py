@@ -53,4 +53,5 @@ def _read(name: str) -> Script:
 
 ADMIT, SETTLE, CHARGE = _read("admit"), _read("settle"), _read("charge")
 SEED, REHOLD, OVERDUE = _read("seed"), _read("rehold"), _read("overdue")
+FORGO = _read("forgo")
 ALL = (ADMIT, SETTLE, CHARGE, SEED, REHOLD, OVERDUE)

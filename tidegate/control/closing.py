@@ -1,7 +1,9 @@
 """Holds in Redis whose request is over: closed with what the ledger says that it cost.
 
 Two kinds are looked for. Requests that were given up as lost are closed as soon as they are; a hold
-that is past its time is closed once its record is known, by whichever machine has loaded it.
+that is past its time is closed once its record is known, by whichever machine has loaded it. If
+none comes for an hour its money is let go; should the record come later, as that of a machine that
+was away, it is charged then.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ LOOK_S: Final = 1.0
 LOOKS_BACK_NS: Final = 3600 * 10**9
 """How far a control process that has just begun looks back for losses; older ones are overdue."""
 UNKNOWN_MS: Final = 3600 * 10**3
-"""A hold that nobody has a record of so long after its time was never written down: no provider was
-asked."""
+"""A hold that nobody has a record of so long after its time was most likely never written down, and
+no provider asked."""
+FORGONE_AT_ONCE: Final = 50
 
 _log = logging.getLogger("tidegate.control")
 
@@ -66,7 +69,7 @@ class Closing:
     async def look(self) -> int:
         """Close what can be closed now; how many were. Raises: `LineBroken`."""
         try:
-            return await self._lost() + await self._overdue()
+            return await self._lost() + await self._overdue() + await self._unrecorded()
         except SQLAlchemyError as error:
             _log.error("what Redis holds for requests that are over cannot be looked up: %s", error)
             return 0
@@ -93,7 +96,15 @@ class Closing:
             if await self._close(hold.request_id):
                 closed += 1
             elif hold.until_ms + UNKNOWN_MS < self._clock.now_ns() // 10**6:
-                closed += await self._reaper.settle_lost(hold.request_id, ())
+                closed += await self._reaper.forgo(hold.request_id)
+        return closed
+
+    async def _unrecorded(self) -> int:
+        closed = 0
+        for hold in await self._reaper.unrecorded(FORGONE_AT_ONCE):
+            if await self._close(hold.request_id):
+                closed += 1
+            await self._reaper.forgo(hold.request_id)
         return closed
 
     async def _close(self, request_id: str) -> bool:
