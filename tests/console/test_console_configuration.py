@@ -153,7 +153,13 @@ def test_going_back_is_asked_done_and_taken_over_by_the_gateway(
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Roll back").press("Enter")
     page.get_by_role("dialog").get_by_role("button", name="Roll back").press("Enter")
-    page.get_by_text(f"says {version_of(CONFIG)} again").wait_for()
+    done = page.get_by_text(f"says {version_of(CONFIG)} again")
+    done.wait_for()
+    expect(page.get_by_role("row", name=f"{version_of(CONFIG)} in force")).to_be_visible(
+        timeout=PATIENCE_S * 1_000
+    )
+    expect(page.get_by_text("in force", exact=True)).to_have_count(1)
+    expect(done).to_be_visible()
     until(gate, 200)
     assert (gate.directory / "tidegate.yaml").read_text() == CONFIG
     entry = gate.api("GET", "/audit")["items"][0]

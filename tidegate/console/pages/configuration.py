@@ -14,6 +14,8 @@ page: Final = Page("configuration", "Configuration", needs="configurations:read"
 
 _HOW: Final = {"start": "a start", "file": "the file", "rollback": "a roll back"}
 _HUNK: Final = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
+_LIVE_S: Final = 3
+"""What was put back is in force a moment later."""
 _HEAD: Final = 2
 """Lines before the first hunk, which name both sides."""
 
@@ -39,7 +41,7 @@ class Line:
 @page.get()
 def show(asked: Asked) -> View:
     """All that are kept, what was in force last first."""
-    return View("configuration.html", _all(asked))
+    return View("configuration.html", _all(asked), live_s=_LIVE_S)
 
 
 @page.get("/compare")

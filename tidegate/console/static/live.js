@@ -36,9 +36,12 @@ async function refresh() {
   if (!answer.ok) {
     throw new Error(`the page answers ${answer.status}`);
   }
-  const told = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const fresh = told.querySelector("main");
+  const answered = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = answered.querySelector("main");
   if (fresh !== null && !busy()) {
+    // What was just done is told with the whole page only, and stays as long as that.
+    const told = main.querySelectorAll(":scope > .flash[role=status]");
+    fresh.prepend(...[...told].map((each) => each.cloneNode(true)));
     morph(main, fresh);
   }
 }
