@@ -241,7 +241,7 @@ def test_viewer_sees_no_buttons_and_is_refused(browsing: Browsing, busy_house: H
         expect(page.get_by_role("link", name="New key")).to_have_count(0)
     browsing.expected = ["403"]
     browsing.open("/keys/new")
-    page.get_by_text("The role `viewer` may not do this.").wait_for()
+    page.get_by_text("The role viewer may not do this.").wait_for()
     csrf = page.locator("input[name=csrf]").first.input_value()
     told = sent(browsing, "/keys/key/search-web", {"csrf": csrf, "do": "delete"})
     assert (told.status, "may not do this" in told.text()) == (403, True)
