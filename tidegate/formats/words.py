@@ -167,7 +167,7 @@ class Reasoning(Struct, frozen=True):
     adaptive: bool = False
 
 
-class Ask(Struct, frozen=True, kw_only=True):
+class Ask(Struct, frozen=True):
     """A request. None is what the caller did not say."""
 
     model: str

@@ -306,6 +306,8 @@ def _without_fields(body: dict[str, Any], row: Row) -> list[str]:
     for name, theirs in row.renames.items():
         if name in body:
             body.setdefault(theirs, body.pop(name))
+    if row.refuses.isdisjoint(body):
+        return []
     refused = sorted(row.refuses & body.keys())
     return [name for name in refused if _says_something(name, body.pop(name))]
 

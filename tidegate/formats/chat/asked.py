@@ -12,7 +12,7 @@ Mistral's, `extra_content` is Google's (ai.google.dev/gemini-api/docs/thought-si
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
 from msgspec import Struct
 
@@ -132,40 +132,49 @@ _KNOWN = frozenset(_Body.__struct_fields__)
 _KNOWN_IN_MESSAGES = frozenset(_Message.__struct_fields__) | {"annotations", "audio"}
 
 _NOTHING = Text("")
+_NO_ROLE = "has a role that does not exist"
+_PLAIN_FIELDS = 2
+"""A role and a content."""
+_PLAIN_ROLES: dict[str, Literal["system", "user"]] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+}
 
 
 def read_ask(body: Json) -> Ask:
     """The request that `body` says. See `Heard.read_ask`."""
     asked = understood(body, _Body)
-    extra = {k: v for k, v in body.items() if k not in _KNOWN and v is not None}
+    extra: Json = {}
+    if not _KNOWN.issuperset(body):
+        extra = {k: v for k, v in body.items() if k not in _KNOWN and v is not None}
     stop = asked.stop
+    # By place: this runs for every request, and names would take five times as long.
     return Ask(
-        model=asked.model,
-        turns=_turns(asked.messages, body["messages"]),
-        tools=_tools(asked, body),
-        tool_choice=_tool_choice(asked, extra),
-        parallel_tools=asked.parallel_tool_calls,
-        output=_output(asked.response_format, body, extra),
-        reasoning=_reasoning(asked),
-        max_tokens=(
-            asked.max_tokens if asked.max_completion_tokens is None else asked.max_completion_tokens
-        ),
-        temperature=asked.temperature,
-        top_p=asked.top_p,
-        top_k=asked.top_k,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
-        seed=asked.seed,
-        presence_penalty=asked.presence_penalty,
-        frequency_penalty=asked.frequency_penalty,
-        n=asked.n,
-        logprobs=asked.logprobs,
-        top_logprobs=asked.top_logprobs,
-        user=asked.user,
-        service_tier=asked.service_tier,
-        stream=bool(asked.stream),
-        wants_usage=not asked.stream
+        asked.model,
+        _turns(asked.messages, body["messages"]),
+        _tools(asked, body) if asked.tools or asked.functions else (),
+        _tool_choice(asked, extra),
+        asked.parallel_tool_calls,
+        _output(asked.response_format, body, extra),
+        _reasoning(asked),
+        asked.max_tokens if asked.max_completion_tokens is None else asked.max_completion_tokens,
+        asked.temperature,
+        asked.top_p,
+        asked.top_k,
+        (stop,) if isinstance(stop, str) else tuple(stop or ()),
+        asked.seed,
+        asked.presence_penalty,
+        asked.frequency_penalty,
+        asked.n,
+        asked.logprobs,
+        asked.top_logprobs,
+        asked.user,
+        asked.service_tier,
+        bool(asked.stream),
+        not asked.stream
         or (asked.stream_options is not None and bool(asked.stream_options.include_usage)),
-        extra=extra,
+        extra,
     )
 
 
@@ -176,26 +185,30 @@ def _turns(messages: list[_Message], raw: list[Json]) -> tuple[Turn, ...]:
     names: dict[str, str] = {}
     last_call = ""
     for place, message in enumerate(messages):
-        role = message.role
+        role, fields = message.role, raw[place]
+        if len(fields) == _PLAIN_FIELDS and role in _PLAIN_ROLES and not results:  # nearly always
+            content = message.content
+            if isinstance(content, str):
+                turns.append(Turn(_PLAIN_ROLES[role], (Text(content),)))
+                continue
         if role in ("tool", "function"):
             call = message.tool_call_id if role == "tool" else last_call
             if not call:
                 _refuse(place, "tool_call_id" if role == "tool" else "name", "answers no call")
-            parts = tuple(part for part in _contents(message, raw[place]) if part != _NOTHING)
+            parts = tuple(part for part in _contents(message, fields) if part != _NOTHING)
             results.append(ToolResult(call, parts, name=names.get(call, message.name or "")))
             continue
         if results:
             turns.append(Turn("user", tuple(results)))
             results.clear()
         if role == "assistant":
-            parts, last_call = _assistant(message, raw[place], names, place)
+            parts, last_call = _assistant(message, fields, names, place)
             if parts:
                 turns.append(Turn("assistant", tuple(parts), message.name))
-        elif role in ("system", "developer", "user"):
-            parts = tuple(_contents(message, raw[place])) or _refuse(place, "content", "is empty")
-            turns.append(Turn("user" if role == "user" else "system", parts, message.name))
         else:
-            _refuse(place, "role", "has a role that does not exist")
+            said_by = _PLAIN_ROLES.get(role) or _refuse(place, "role", _NO_ROLE)
+            parts = tuple(_contents(message, fields)) or _refuse(place, "content", "is empty")
+            turns.append(Turn(said_by, parts, message.name))
     if results:
         turns.append(Turn("user", tuple(results)))
     return tuple(turns)

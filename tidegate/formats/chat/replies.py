@@ -114,7 +114,7 @@ def read_reply(body: bytes) -> Reply:
     return Reply(
         id=told.id or None,
         model=told.model or None,
-        choices=tuple(_said(choice) for choice in choices),
+        choices=tuple(map(_said, choices)),
         usage=None if told.usage is None else read_usage(told.usage, told.service_tier),
         created=created(told.created),
     )
@@ -126,13 +126,13 @@ def created(told: float | None) -> int | None:
 
 
 def _said(choice: _Choice) -> Said:
-    parts = tuple(_parts(choice.message))
+    parts = _parts(choice.message)
     kinds = {type(part) for part in parts}
     finish = read_finish(choice.finish_reason, called=ToolUse in kinds, refused=Refusal in kinds)
     stop = choice.stop_reason
     logprobs = choice.logprobs
     return Said(
-        parts,
+        tuple(parts),
         finish,
         stop if finish == "stop" and isinstance(stop, str) else None,
         None if logprobs is None or logprobs.content is None else tuple(logprobs.content),
@@ -155,20 +155,31 @@ def read_finish(reason: str | None, *, called: bool, refused: bool) -> Finish:
     return finish
 
 
-def _parts(message: _Message) -> Iterator[Part]:
-    yield from read_thinking(
-        message.reasoning_content or message.reasoning, message.reasoning_details
-    )
+def _parts(message: _Message) -> list[Part]:
+    parts: list[Part] = []
+    thinks = message.reasoning_content or message.reasoning
+    if thinks or message.reasoning_details:
+        parts += read_thinking(thinks, message.reasoning_details)
     content = message.content
-    if isinstance(content, str) and content:
-        yield Text(content, notes=read_notes(message.annotations))
-    for part in (*(content if isinstance(content, list) else ()), *(message.images or ())):
-        yield from read_part(part, {"type": part.type})
+    if isinstance(content, str):
+        if content:
+            notes = read_notes(message.annotations) if message.annotations else ()
+            parts.append(Text(content, None, notes))
+    elif content:
+        for part in content:
+            parts += read_part(part, {"type": part.type})
+    for part in message.images or ():
+        parts += read_part(part, {"type": part.type})
     if message.refusal:
-        yield Refusal(message.refusal)
+        parts.append(Refusal(message.refusal))
     if message.audio is not None:
-        yield foreign_field("audio", message.audio)
-    calls = message.tool_calls or []
+        parts.append(foreign_field("audio", message.audio))
+    if message.tool_calls or message.function_call is not None:
+        parts += _calls(message.tool_calls or [], message.function_call)
+    return parts
+
+
+def _calls(calls: list[ToolCall], old: Function | None) -> Iterator[ToolUse]:
     if len(calls) > CALLS_MAX:
         raise UpstreamMalformed(f"The provider's answer calls more than {CALLS_MAX} tools.")
     for call in calls:
@@ -181,7 +192,6 @@ def _parts(message: _Message) -> Iterator[Part]:
             arguments_text(function.arguments),
             read_signature(call.extra_content),
         )
-    old = message.function_call
     if old is not None and old.name:
         yield ToolUse(new_call_id(), old.name, arguments_text(old.arguments))
 

@@ -69,10 +69,13 @@ class ChatWriter:
 class _Side:
     """What was said of one choice."""
 
-    __slots__ = ("_characters", "_details", "_head", "_length", "_refused", "_role", "_thought")
+    __slots__ = (
+        "_characters", "_details", "_head", "_length", "_more", "_refused", "_role", "_thought",
+    )  # fmt: skip
 
     def __init__(self, index: int) -> None:
         self._head = b'{"index":%d,"delta":{' % index
+        self._more = b'%b"content":%%b},"logprobs":null,"finish_reason":null}' % self._head
         self._role = b'"role":"assistant"'
         self._length = 0
         self._refused = False
@@ -110,9 +113,12 @@ class _Side:
         return b'%b%b,"logprobs":%b,"finish_reason":%b}' % (self._head, inner, scores, reason)
 
     def _text(self, delta: TextDelta) -> bytes:
-        fields: Json = {"content": delta.text}
         if not (delta.text or delta.notes or delta.logprobs):
             return b""
+        if not self._role and delta.logprobs is None and not delta.notes:  # nearly always
+            self._length += len(delta.text)
+            return self._more % _encode(delta.text)
+        fields: Json = {"content": delta.text}
         if delta.notes:
             fields["annotations"] = write_notes(delta.notes, 0, self._length + len(delta.text))
         self._length += len(delta.text)

@@ -154,7 +154,10 @@ class _Progress:
         thinks = delta.reasoning_content or delta.reasoning or delta.reasoning_details
         if thinks:
             deltas += self._thoughts(delta)
-        if content or delta.annotations or choice.logprobs is not None:
+        if isinstance(content, str) and not delta.annotations and choice.logprobs is None:
+            if content:  # nearly always
+                deltas.append(TextDelta(content, self._index))
+        elif content or delta.annotations or choice.logprobs is not None:
             deltas += _texts(choice, delta, self._index)
         if delta.refusal:
             self._refused = True

@@ -36,7 +36,6 @@ _OWN_FIELDS: Final[dict[str, type]] = {
     "requestMetadata": dict,
 }
 """Converse's own fields, which a caller of any format may send under these names."""
-_UNSAID: Final = ("seed", "presence_penalty", "frequency_penalty", "user")
 _TIERS: Final = ("priority", "default", "flex", "reserved")
 
 _encode = msgspec.json.Encoder().encode
@@ -232,12 +231,24 @@ def _write_rest(ask: Ask, draft: Draft) -> None:
     tier = ask.service_tier
     if tier is not None and tier != "auto" and draft.may(tier in _TIERS, "service_tier"):
         draft.body["serviceTier"] = {"type": tier}
-    draft.dropped += [name for name in _UNSAID if getattr(ask, name) is not None]
-    draft.may(ask.n in (None, 1), "n")
-    draft.dropped += [name for name in ("logprobs", "top_logprobs") if getattr(ask, name)]
+    _drop_unsaid(ask, draft)
     for name, value in ask.extra.items():
         if value is not None and draft.may(name in _OWN_FIELDS, name):
             _write_own(name, value, draft.body)
+
+
+def _drop_unsaid(ask: Ask, draft: Draft) -> None:
+    for name, unsaid in (
+        ("seed", ask.seed is not None),
+        ("presence_penalty", ask.presence_penalty is not None),
+        ("frequency_penalty", ask.frequency_penalty is not None),
+        ("user", ask.user is not None),
+        ("n", ask.n not in (None, 1)),
+        ("logprobs", ask.logprobs),
+        ("top_logprobs", ask.top_logprobs),
+    ):
+        if unsaid:
+            draft.drop(name)
 
 
 def _write_own(name: str, value: Any, body: Json) -> None:

@@ -228,9 +228,13 @@ def usage(told: UsageMetadata) -> Usage:
     )
 
 
-def _audio(*details: list[Modality] | None) -> int | None:
+def _audio(details: list[Modality] | None, more: list[Modality] | None = None) -> int | None:
+    if not details and not more:  # nearly always
+        return None
     counts = [
-        each.token_count or 0 for some in details for each in some or () if each.modality == "AUDIO"
+        each.token_count or 0
+        for each in (*(details or ()), *(more or ()))
+        if each.modality == "AUDIO"
     ]
     return sum(counts) if counts else None
 

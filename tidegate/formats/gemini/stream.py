@@ -98,12 +98,16 @@ class Reader:
             choice = self._choices[index] = _Choice()
         content, told = candidate.content, candidate.logprobs_result
         logprobs = entries(told) if told is not None else None
-        for part in (content.parts or ()) if content is not None else ():
+        parts = content.parts if content is not None else None
+        for part in parts or ():
             if part.text is None:
                 self._read_other(part, index, choice, data, deltas)
                 continue
             if choice.finished and part.text:
                 raise UpstreamMalformed("The provider's stream went on after its end.")
+            if part.text and not (part.thought or part.thought_signature or logprobs):
+                deltas.append(TextDelta(part.text, index))  # nearly always
+                continue
             _read_text(part, index, choice, logprobs, deltas)
             if not part.thought:
                 logprobs = None

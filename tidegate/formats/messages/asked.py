@@ -58,19 +58,20 @@ def read_ask(body: Json) -> Ask:
 def _read(body: Json, view: RequestView) -> Ask:
     extra = _extra(body, view)
     choice, config, metadata = view.tool_choice, view.output_config, view.metadata
+    # Mostly by place: this runs for every request, and names would take far longer.
     return Ask(
-        model=view.model,
-        turns=_read_turns(view, extra),
-        tools=_read_tools(view.tools or [], extra),
-        tool_choice=None if choice is None else ToolChoice(_mode(choice), choice.name),
-        parallel_tools=_parallel(choice),
-        output=_read_output((config and config.format) or view.output_format),
-        reasoning=read_reasoning(view.thinking, config and config.effort),
-        max_tokens=view.max_tokens,
-        temperature=view.temperature,
-        top_p=view.top_p,
-        top_k=view.top_k,
-        stop=tuple(view.stop_sequences or ()),
+        view.model,
+        _read_turns(view, extra),
+        _read_tools(view.tools, extra) if view.tools else (),
+        None if choice is None else ToolChoice(_mode(choice), choice.name),
+        _parallel(choice),
+        _read_output((config and config.format) or view.output_format),
+        read_reasoning(view.thinking, config and config.effort),
+        view.max_tokens,
+        view.temperature,
+        view.top_p,
+        view.top_k,
+        tuple(view.stop_sequences or ()),
         user=metadata and metadata.user_id,
         service_tier=SERVICE_TIERS.get(view.service_tier or "", view.service_tier),
         stream=bool(view.stream),
@@ -80,13 +81,16 @@ def _read(body: Json, view: RequestView) -> Ask:
 
 def _extra(body: Json, view: RequestView) -> Json:
     """What no word is there for, under the names by which a writer tells it as dropped."""
-    extra = {name: value for name, value in body.items() if name not in KNOWN}
-    for name, known in (("metadata", MetadataView), ("output_config", OutputView)):
-        given: Json = body.get(name) or {}
-        for inner, value in given.items():
-            if inner not in known.__struct_fields__:
-                extra[f"{name}.{inner}"] = value
+    extra: Json = {}
+    if not KNOWN.issuperset(body):
+        extra = {name: value for name, value in body.items() if name not in KNOWN}
     thinking, config = view.thinking, view.output_config
+    if view.metadata is not None or config is not None:
+        for name, known in (("metadata", MetadataView), ("output_config", OutputView)):
+            given: Json = body.get(name) or {}
+            for inner, value in given.items():
+                if inner not in known.__struct_fields__:
+                    extra[f"{name}.{inner}"] = value
     if thinking is not None and thinking.type not in THINKING_TYPES:
         extra["thinking"] = body["thinking"]
     if config is not None:

@@ -14,7 +14,7 @@ from tidegate.formats.messages.parts import FORMAT, write_block, write_blocks
 from tidegate.formats.messages.schema import fit, of_object
 from tidegate.formats.messages.shapes import Json, encode
 from tidegate.formats.messages.thinking import write_reasoning
-from tidegate.formats.words import Ask, ForeignTool, JsonOutput, Text, Tool, ToolResult, Turn
+from tidegate.formats.words import Ask, ForeignTool, JsonOutput, Text, Tool, Turn
 
 MAX_TOKENS = 4_096
 """The length of an answer where neither the caller nor the operator names one: it must be said."""
@@ -92,11 +92,13 @@ def _write_turns(turns: tuple[Turn, ...], dropped: list[str]) -> tuple[list[Json
         if not blocks:
             continue
         if messages and messages[-1]["role"] == turn.role:
-            messages[-1]["content"] += blocks
+            content: list[Json] = messages[-1]["content"]
+            content += blocks
         else:
-            messages.append({"role": turn.role, "content": blocks})
-        if turn.role == "user" and any(isinstance(part, ToolResult) for part in turn.parts):
-            messages[-1]["content"].sort(key=_is_no_result)
+            content = blocks
+            messages.append({"role": turn.role, "content": content})
+        if len(content) > 1 and turn.role == "user":
+            content.sort(key=_is_no_result)
     if messages:
         return system, messages
     if not system:
@@ -196,7 +198,7 @@ def _write_sampling(body: Json, ask: Ask, able: Traits, dropped: list[str]) -> N
 
 
 def _write_terms(body: Json, ask: Ask, dropped: list[str]) -> None:
-    """For whom and how fast; and what of the rest of the request the format has no word for."""
+    """For whom and how fast; what the format has no word for is told."""
     if ask.user is not None:
         body["metadata"] = {"user_id": ask.user}
     if ask.service_tier in _SERVICE_TIERS:
@@ -205,12 +207,19 @@ def _write_terms(body: Json, ask: Ask, dropped: list[str]) -> None:
         dropped.append("service_tier")
     if ask.stream:
         body["stream"] = True
+    _drop_unsaid(ask, dropped)
+
+
+def _drop_unsaid(ask: Ask, dropped: list[str]) -> None:
     if ask.seed is not None:
         dropped.append("seed")
     if ask.n is not None and ask.n > 1:
         dropped.append("n")
-    dropped += [
-        name
-        for name in ("presence_penalty", "frequency_penalty", "logprobs", "top_logprobs")
-        if getattr(ask, name)
-    ]
+    if ask.presence_penalty:
+        dropped.append("presence_penalty")
+    if ask.frequency_penalty:
+        dropped.append("frequency_penalty")
+    if ask.logprobs:
+        dropped.append("logprobs")
+    if ask.top_logprobs:
+        dropped.append("top_logprobs")

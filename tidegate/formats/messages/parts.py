@@ -77,7 +77,7 @@ def read_content(content: str | list[Json] | None, lost: Json) -> tuple[Part, ..
             parts.append(read_block(block, lost))  # noqa: PERF401 - its length is the place
     except msgspec.ValidationError as error:
         raise deeper(error, f"[{len(parts)}]") from None
-    return tuple(_signed(parts))
+    return tuple(_signed(parts) if len(parts) > 1 else parts)
 
 
 def _signed(parts: list[Part]) -> list[Part]:
@@ -217,10 +217,11 @@ def write_text(part: Text, dropped: list[str]) -> Json | None:  # noqa: ARG001 -
     if not part.text:
         return None
     block: Json = {"type": "text", "text": part.text}
-    citations = [note for note in part.notes if note.get("type") in CITATIONS]
-    if citations:
-        block["citations"] = citations
-    return _cached(block, part.cache)
+    if part.notes:
+        citations = [note for note in part.notes if note.get("type") in CITATIONS]
+        if citations:
+            block["citations"] = citations
+    return block if part.cache is None else _cached(block, part.cache)
 
 
 def _write_image(part: Image, dropped: list[str]) -> Json | None:

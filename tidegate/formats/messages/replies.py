@@ -128,9 +128,10 @@ def write_thinking(text: str, signature: str) -> Json:
 
 def _write_text(part: Text) -> Json:
     block: Json = {"type": "text", "text": part.text}
-    citations = [note for note in part.notes if note.get("type") in CITATIONS]
-    if citations:
-        block["citations"] = citations
+    if part.notes:
+        citations = [note for note in part.notes if note.get("type") in CITATIONS]
+        if citations:
+            block["citations"] = citations
     return block
 
 

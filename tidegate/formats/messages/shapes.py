@@ -249,16 +249,16 @@ def read_usage(view: UsageView) -> Usage:
     """Tokens in our classes: here `input` includes what was read from and written to the cache."""
     details = view.output_tokens_details
     reasoning = details.thinking_tokens if details else None
-    usage = _counted(view, reasoning)
-    for each in view.iterations or ():
-        if each.type != "message":
-            usage = _sum(usage, _counted(each, None))
-    if isinstance(view.service_tier, str):
-        return structs.replace(usage, tier=view.service_tier)
+    tier = view.service_tier if isinstance(view.service_tier, str) else None
+    usage = _counted(view, reasoning, tier)
+    if view.iterations:
+        for each in view.iterations:
+            if each.type != "message":
+                usage = _sum(usage, _counted(each, None, None))
     return usage
 
 
-def _counted(view: _Tokens, reasoning: int | None) -> Usage:
+def _counted(view: _Tokens, reasoning: int | None, tier: str | None) -> Usage:
     cached, written, kept = view.cache_read_input_tokens, view.cache_creation_input_tokens, None
     if view.cache_creation is not None:
         kept = view.cache_creation.ephemeral_1h_input_tokens
@@ -271,6 +271,7 @@ def _counted(view: _Tokens, reasoning: int | None) -> Usage:
         cache_write=written,
         reasoning=reasoning,
         cache_write_1h=kept,
+        tier=tier,
     )
 
 

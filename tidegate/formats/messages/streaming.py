@@ -109,7 +109,7 @@ class Writer:
         out += (b"event: message_start\ndata: ", encode(told), b"\n\n")
 
     def _text(self, delta: TextDelta, out: list[bytes]) -> None:
-        notes = [note for note in delta.notes if note.get("type") in CITATIONS]
+        notes = delta.notes and [note for note in delta.notes if note.get("type") in CITATIONS]
         if not delta.text and not notes:
             return
         if self._kind != "text":

@@ -83,7 +83,6 @@ _INCOMPLETE: dict[Finish, str] = {
 def begun(ask: Ask | None, token: str, created_s: int, model: str) -> Whole:
     """A response in progress with an empty output; `token` makes its id."""
     asked = _asked(ask)
-    repeated = {k: value for k, value in asked.items() if k in _REPEATED and value is not None}
     reasoning, text, tools = asked.get("reasoning"), asked.get("text"), asked.get("tools")
     response = Whole(
         id=f"resp_{token}",
@@ -92,8 +91,10 @@ def begun(ask: Ask | None, token: str, created_s: int, model: str) -> Whole:
         reasoning=_REASONING | reasoning if reasoning else _REASONING,
         text=_TEXT | _told(text) if text else _TEXT,
         tools=[_tool(tool) for tool in tools] if tools else [],
-        **repeated,
     )
+    for name in _REPEATED.intersection(asked):
+        if asked[name] is not None:
+            setattr(response, name, asked[name])
     if response.previous_response_id is None:
         response.previous_response_id = asked.get(CONTINUED)
     return response

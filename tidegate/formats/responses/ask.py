@@ -100,9 +100,6 @@ class _Request(Struct):
     tidegate_continues: str | None = None
 
 
-_PASSED_ON = ("prompt_cache_key", "max_tool_calls")
-"""Fields that are read only to be checked and repeated, and that other formats may know."""
-
 _KNOWN = frozenset(_Request.__struct_fields__)
 
 _ELSEWHERE = {
@@ -116,45 +113,51 @@ def read_ask(body: Json) -> Asked:
     request = from_caller(body, _Request, "")
     if request.previous_response_id is not None:  # what is known has been put in front of `input`
         raise UnknownPrevious(request.previous_response_id)
-    for name, why in _ELSEWHERE.items():
-        if getattr(request, name) is not None:
-            raise BadRequest(f"{name}: {why}", param=name)
+    if request.conversation is not None or request.prompt is not None:
+        name = "prompt" if request.conversation is None else "conversation"
+        raise BadRequest(f"{name}: {_ELSEWHERE[name]}", param=name)
     if request.background:
         raise BadRequest("background: This model cannot answer later.", param="background")
     if request.input is None:
         raise BadRequest("input: It is missing.", param="input")
     extra = _extra(request, body)
     choice, tools = _choice(request, extra)
-    include = request.include or []
+    include = request.include or ()
+    # Mostly by place: this runs for every request, and names would take far longer.
     return Asked(
-        body=body,
-        model=request.model,
-        turns=_turns(request),
-        tools=tools,
-        tool_choice=choice,
-        parallel_tools=request.parallel_tool_calls,
-        output=_output(request.text),
-        reasoning=_reasoning(request.reasoning),
-        max_tokens=request.max_output_tokens,
-        temperature=request.temperature,
-        top_p=request.top_p,
+        request.model,
+        _turns(request),
+        tools,
+        choice,
+        request.parallel_tool_calls,
+        _output(request.text),
+        _reasoning(request.reasoning),
+        request.max_output_tokens,
+        request.temperature,
+        request.top_p,
         logprobs=True if LOGPROBS in include or request.top_logprobs else None,
         top_logprobs=request.top_logprobs,
         user=request.user if request.user is not None else request.safety_identifier,
         service_tier=request.service_tier,
         stream=bool(request.stream),
         extra=extra,
+        body=body,
     )
 
 
 def _extra(request: _Request, body: Json) -> Json:
-    """What the words for an ask do not know."""
-    extra = {key: value for key, value in body.items() if key not in _KNOWN and value is not None}
-    for name in _PASSED_ON:
-        if (value := getattr(request, name)) is not None:
-            extra[name] = value
-    if rest := [name for name in request.include or () if name not in (LOGPROBS, ENCRYPTED)]:
-        extra["include"] = rest
+    """What the words for an ask do not know; other formats may know some of it."""
+    extra: Json = {}
+    if not _KNOWN.issuperset(body):
+        extra = {name: body[name] for name in body if name not in _KNOWN and body[name] is not None}
+    if request.prompt_cache_key is not None:
+        extra["prompt_cache_key"] = request.prompt_cache_key
+    if request.max_tool_calls is not None:
+        extra["max_tool_calls"] = request.max_tool_calls
+    if request.include:
+        rest = [name for name in request.include if name not in (LOGPROBS, ENCRYPTED)]
+        if rest:
+            extra["include"] = rest
     if request.truncation not in (None, "disabled"):
         extra["truncation"] = request.truncation
     if request.text and request.text.verbosity:
@@ -186,9 +189,9 @@ def _choice(
     A choice among some of the tools is said by leaving the others out; one of a provider's own
     tools goes to `extra`.
     """
-    tools = tuple(
-        _tool(value, f"tools[{place}]") for place, value in enumerate(request.tools or ())
-    )
+    tools: tuple[Tool | ForeignTool, ...] = ()
+    if request.tools:
+        tools = tuple(_tool(value, f"tools[{n}]") for n, value in enumerate(request.tools))
     match request.tool_choice:
         case None:
             return None, tools

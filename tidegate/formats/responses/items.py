@@ -74,13 +74,14 @@ def read_turns(instructions: str | None, items: list[Any]) -> tuple[Turn, ...]:
         turns.append(("system", [Text(instructions)]))
     joined = False
     for place, item in enumerate(items):
-        role, parts, joins = _item(_object(item, f"input[{place}]"), f"input[{place}]")
+        path = f"input[{place}]"
+        role, parts, joins = _item(_object(item, path), path)
         if joined and joins and turns[-1][0] == role:
             turns[-1][1].extend(parts)
         else:
             turns.append((role, parts))
         joined = joins
-    return tuple(Turn(role, tuple(parts)) for role, parts in turns)
+    return tuple([Turn(role, tuple(parts)) for role, parts in turns])
 
 
 def _item(item: Json, path: str) -> tuple[_Role, list[Part], bool]:

@@ -111,15 +111,17 @@ class ResponsesWriter:
         Raises: `UpstreamMalformed` when they make no sense as an answer, or have no end.
         """
         for delta in deltas:
-            if not isinstance(delta, TextDelta):  # nearly all are: telling structs apart takes time
-                if isinstance(delta, Began):
-                    self._began = delta
-                    self._usage = delta.usage or self._usage
-                    continue
-                if isinstance(delta, Used):
-                    self._usage = delta.usage
-                    continue
-            if delta.choice == 0:
+            if isinstance(delta, TextDelta):  # nearly all are: telling structs apart takes time
+                if delta.choice == 0:
+                    if self._response is None:
+                        self._begin()
+                    self._say_text(delta)
+            elif isinstance(delta, Began):
+                self._began = delta
+                self._usage = delta.usage or self._usage
+            elif isinstance(delta, Used):
+                self._usage = delta.usage
+            elif delta.choice == 0:
                 if self._response is None:
                     self._begin()
                 self._say(delta)
@@ -147,8 +149,6 @@ class ResponsesWriter:
 
     def _say(self, delta: Delta) -> None:
         match delta:
-            case TextDelta():
-                self._say_text(delta)
             case ThinkingDelta():
                 self._say_thinking(delta)
             case RefusalDelta():
@@ -169,18 +169,25 @@ class ResponsesWriter:
         if not delta.text and not delta.notes:
             return
         item, part = self._open_part("text")
-        logprobs = answer.logprobs_of(delta.logprobs) if delta.logprobs else []
-        self._weigh(len(logprobs) * _LOGPROB_CHARACTERS)
+        scores = b"[]"
+        if delta.logprobs:
+            logprobs = answer.logprobs_of(delta.logprobs)
+            self._characters += len(logprobs) * _LOGPROB_CHARACTERS
+            if delta.text:
+                part.logprobs += logprobs
+                scores = _encode(logprobs)
         if delta.text:
             self._take(part.pieces, delta.text)
             part.length += len(delta.text)
-            part.logprobs += logprobs
             # The one event that comes for every token: put together from pieces.
-            scores = _encode(logprobs) if logprobs else b"[]"
             said = part.head, _encode(delta.text), scores, self._number
             self._number += 1
             self._events.append(b'%b%b,"logprobs":%b,"sequence_number":%d}\n\n' % said)
-        for annotation in answer.annotations_of(delta.notes, part.length):
+        if delta.notes:
+            self._annotate(item, part, delta.notes)
+
+    def _annotate(self, item: _Item, part: _Part, notes: tuple[Json, ...]) -> None:
+        for annotation in answer.annotations_of(notes, part.length):
             if len(part.annotations) >= MOST_ITEMS:
                 raise UpstreamMalformed("The provider's answer has too many annotations.")
             self._emit(
@@ -370,13 +377,10 @@ class ResponsesWriter:
         self._item = None
 
     def _take(self, pieces: list[str], text: str) -> None:
-        self._weigh(len(text))
-        pieces.append(text)
-
-    def _weigh(self, characters: int) -> None:
-        self._characters += characters
+        self._characters += len(text)
         if self._characters > MOST_CHARACTERS:
             raise UpstreamMalformed("The provider's answer has no end.")
+        pieces.append(text)
 
     def _emit_item(self, what: str, item: _Item, whole: Json) -> None:
         self._emit(f"response.output_item.{what}", {"output_index": item.place, "item": whole})
