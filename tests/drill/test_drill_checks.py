@@ -175,6 +175,20 @@ def test_every_finished_request_has_one_record() -> None:
     assert (strange.ok, strange.reasons) == (False, ("1 records of requests that nobody made",))
 
 
+def test_what_a_late_gateway_refuses_unread_needs_no_record_and_is_told() -> None:
+    evidence = replace(good(), records=[record(each) for each in range(40) if each != 12])
+    shed = evidence.seen[12]
+    shed.outcome, shed.status, shed.request_id = Outcome.REFUSED, 429, ""
+    assert check(evidence, "records").ok
+    lost = check(evidence, "kept")
+    assert (lost.ok, lost.reasons[-1]) == (
+        False,
+        "the gateway had no time for 1 of the requests: the rate is too high for here",
+    )
+    shed.request_id = "req-12"  # it was let in, so its record is missing
+    assert check(evidence, "records").reasons == ("no record of req-12",)
+
+
 def test_a_request_that_was_cut_may_have_a_record_or_none() -> None:
     evidence = good(3)
     evidence.seen[2].outcome = Outcome.CUT
@@ -195,6 +209,23 @@ def test_a_charge_is_what_the_provider_bills() -> None:
         assert (found.ok, found.reasons) == (False, (f"req-0: {says}",))
     without_prices = replace(evidence, charge=None, records=[record(0, cost_nanousd=1), record(1)])
     assert check(without_prices, "charges").ok
+
+
+def test_tries_that_did_not_become_the_answer_are_no_part_of_its_charge() -> None:
+    evidence = good(2)
+    paid = Attempt("one/model", "upstream_malformed", 0.0, 0.0, cost_nanousd=7)
+    tried = [paid, Attempt("one/model", "ok", 0.0, 0.0)]
+    with_try = record(0, attempts=tried, cost_nanousd=47)
+    assert check(replace(evidence, records=[with_try, record(1)]), "charges").ok
+    too_little = record(0, attempts=tried, cost_nanousd=40)
+    found = check(replace(evidence, records=[too_little, record(1)]), "charges")
+    assert found.reasons == ("req-0: charged 33 nano-dollars, billed 40",)
+    evidence.seen[0].outcome = Outcome.REFUSED
+    refused = record(0, target=None, attempts=[paid], cost_nanousd=7)
+    assert check(replace(evidence, records=[refused, record(1)]), "charges").ok
+    charged = record(0, target=None, attempts=[paid], cost_nanousd=8)
+    found = check(replace(evidence, records=[charged, record(1)]), "charges")
+    assert found.reasons == ("req-0: charged for an error",)
 
 
 def test_no_answer_is_charged_twice() -> None:

@@ -6,6 +6,9 @@ calls       calls of providers for each request, whatever became of them
 records     every answered request has its record, once, and nothing else has one
 charges     every good answer is charged as the provider counts it, and only once
 truncations streams that ended without a good end and without an error
+
+Whatever fails for want of time says so: a drill, or a gateway, that has no processor to run on
+proves nothing, and passes nothing either.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ _SKIPPED: Final = "skipped"
 _EXAMPLES: Final = 3
 _GRACE_S: Final = 0.5
 _LATE_S: Final = 0.1
+_TOO_MANY: Final = 429
 _FINISHED: Final = (Outcome.GOOD, Outcome.REFUSED, Outcome.FAILED, Outcome.TRUNCATED)
 """Requests whose end came: their record was written before it."""
 
@@ -93,7 +97,7 @@ def kept(evidence: Evidence) -> Check:
         share,
         _percent(share),
         f"≥ {_percent(limit)}",
-        tuple(_told(lost)) if share < limit else (),
+        (*_told(lost), *_lateness(evidence)) if share < limit else (),
     )
 
 
@@ -140,10 +144,17 @@ def first_token(evidence: Evidence) -> Check:
 
 
 def _lateness(evidence: Evidence) -> Iterable[str]:
-    """That the drill could not keep up itself, if it could not: its times say little then."""
+    """That the drill or its gateway could not keep up, if so: what they show says little then."""
     late_s = max((one.sent_s - one.due_s for one in evidence.seen), default=0.0)
     if late_s > _LATE_S:
         yield f"the drill sent requests up to {late_s:.1f} s late: the rate is too high for here"
+    if shed := sum(map(_was_shed, evidence.seen)):
+        yield f"the gateway had no time for {shed} of the requests: the rate is too high for here"
+
+
+def _was_shed(one: Seen) -> bool:
+    """Whether a gateway that was late itself refused it unread: such a request has no record."""
+    return one.status == _TOO_MANY and not one.request_id
 
 
 def _before(evidence: Evidence) -> list[Seen]:
@@ -185,18 +196,21 @@ def calls(evidence: Evidence) -> Check:
     requests = len(evidence.seen)
     called = max(tried, evidence.received)
     share = max(requests, called - evidence.openings) / requests if requests else 0.0
-    return Check("calls", share <= limit, share, f"{share:.2f}", f"≤ {limit:g}")
+    ok = share <= limit
+    reasons = () if ok else tuple(_lateness(evidence))
+    return Check("calls", ok, share, f"{share:.2f}", f"≤ {limit:g}", reasons)
 
 
 def records(evidence: Evidence) -> Check:
-    """Every request whose end came has one record; no record is of nobody's request."""
+    """Every request that was let in and ended has one record; no record is of nobody's request."""
     if evidence.records is None:
         return _unchecked("records")
     found = Counter(record.request_id for record in evidence.records)
-    finished = [one for one in evidence.seen if one.outcome in _FINISHED]
+    let_in = [one for one in evidence.seen if not _was_shed(one)]
+    finished = [one for one in let_in if one.outcome in _FINISHED]
     missing = [one.request_id or "(no id)" for one in finished if not found[one.request_id]]
     double = [name for name, number in found.items() if number > 1]
-    unfinished = len(evidence.seen) - len(finished)
+    unfinished = len(let_in) - len(finished)
     strange = max(0, len(found) - len({one.request_id for one in finished}) - unfinished)
     wrong = len(missing) + len(double) + strange
     reasons = (
@@ -210,6 +224,9 @@ def records(evidence: Evidence) -> Check:
 def charges(evidence: Evidence) -> Check:
     """Every good answer is charged what its provider says, once; errors are not charged.
 
+    What tries have cost that did not become the answer stands in the record by itself, and is no
+    part of this: a provider's bill does not tell which of its answers were of use.
+
     An answer that broke after it had begun has to be charged for what was delivered; how much that
     was, only an estimate can say.
     """
@@ -221,7 +238,7 @@ def charges(evidence: Evidence) -> Check:
     wrong = [
         f"{record.request_id}: charged for an error"
         for one, record in answered
-        if one.outcome is Outcome.REFUSED and record.cost_nanousd
+        if one.outcome is Outcome.REFUSED and _cost_nanousd(record)
     ]
     wrong += [
         f"{record.request_id}: nothing is recorded of what was delivered before it broke"
@@ -314,10 +331,17 @@ def _differences(record: Record, call: Call, charge: Charge | None) -> Iterable[
         call.cache_write_tokens,
         call.reasoning_tokens,
     )
-    wanted = charge(record.target, usage)
-    if record.cost_nanousd not in wanted:
+    wanted, charged = charge(record.target, usage), _cost_nanousd(record)
+    if charged not in wanted:
         asked = " or ".join(map(str, wanted))
-        yield f"{record.request_id}: charged {record.cost_nanousd} nano-dollars, billed {asked}"
+        yield f"{record.request_id}: charged {charged} nano-dollars, billed {asked}"
+
+
+def _cost_nanousd(record: Record) -> int | None:
+    """What the answer is charged, without the tries before it or beside it."""
+    if record.cost_nanousd is None:
+        return None
+    return record.cost_nanousd - sum(tried.cost_nanousd or 0 for tried in record.attempts)
 
 
 def _exact(wrong: int) -> str:
