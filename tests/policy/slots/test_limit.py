@@ -28,14 +28,27 @@ def test_limit_begins_where_it_holds_nobody_back() -> None:
 def test_crowded_target_gets_fewer_by_what_waits_inside_it() -> None:
     state = Limit(100.0, best_s=0.4)
     after = after_window(SETTINGS, state, Seen(60, 0.9, 60.0, held_s=4.0), 9.0)
-    assert after.limit == pytest.approx(60 * (1 - 0.2 / 4.0) + 60**0.5 / 4)
+    assert after.good == 60 * (1 - 0.5 / 4.0)
+    assert after.limit == after.good / 2
     assert (after.since_s, after.best_s) == (9.0, 0.4)
+    again = after_window(SETTINGS, after, Seen(50, 0.4, 45.0, held_s=4.0), 10.0)
+    assert again.limit == after.good
+    crowded = after_window(SETTINGS, again, Seen(60, 0.9, 50.0, held_s=4.0), 11.0)
+    assert crowded.limit == pytest.approx(0.9 * crowded.good)
+
+
+def test_slack_is_a_small_part_of_what_an_answer_takes() -> None:
+    state = Limit(100.0, best_s=0.08)
+    slow = after_window(SETTINGS, state, Seen(60, 0.21, 60.0, held_s=4.0), 9.0)
+    assert slow.limit > state.limit
+    fast = after_window(SETTINGS, state, Seen(60, 0.21, 60.0, held_s=0.5), 9.0)
+    assert fast.limit < state.limit
 
 
 def test_unused_limit_does_not_grow() -> None:
     state = Limit(100.0, best_s=0.4)
     assert after_window(SETTINGS, state, Seen(49, 0.4, 40.0, 4.0), 9.0).limit == 100.0
-    assert after_window(SETTINGS, state, Seen(50, 0.4, 40.0, 4.0), 9.0).limit == 102.5
+    assert after_window(SETTINGS, state, Seen(50, 0.4, 40.0, 4.0), 9.0).limit == 100.625
 
 
 def test_decrease_that_does_not_help_is_taken_back() -> None:
@@ -146,22 +159,23 @@ def test_healthy_target_is_never_held_back() -> None:
 
 @pytest.mark.parametrize("settings", [LimitSettings(), LimitSettings(least=50, most=50)])
 @pytest.mark.parametrize("owners", [False, True])
+@pytest.mark.parametrize(("answer_s", "seconds"), [(4.0, 300.0), (0.4, 60.0)])
 def test_user_at_fifty_times_the_rate_costs_the_others_a_fifth_of_their_p99_at_most(
-    settings: LimitSettings, *, owners: bool
+    settings: LimitSettings, answer_s: float, seconds: float, *, owners: bool
 ) -> None:
     p99_s: dict[bool, float] = {}
     for noisy in (False, True):
-        target = Target(World(), 50, first_s=0.4, rest_s=3.6)
+        target = Target(World(), 50, first_s=answer_s / 10, rest_s=answer_s * 0.9)
         rate = 0.4 * target.per_s / 10
         rates = {f"quiet {number}": rate for number in range(10)}
         if noisy:
             rates["noisy"] = 50 * rate
-        asked = played(target, Lane("a", LaneSettings(settings)), rates, 300.0, owners=owners)
-        quiet = [each for each in asked if each.user != "noisy" and each.began_s >= 100.0]
+        asked = played(target, Lane("a", LaneSettings(settings)), rates, seconds, owners=owners)
+        quiet = [each for each in asked if each.user != "noisy" and each.began_s >= seconds / 3]
         assert sum(each.good for each in quiet) >= 0.999 * len(quiet)
         p99_s[noisy] = percentile([each.took_s for each in quiet if each.good], 0.99)
     print(  # noqa: T201 - a figure, for `pytest -s`
-        f"\nnoisy neighbour, limit {settings.least}..{settings.most}, "
+        f"\nnoisy neighbour, {answer_s:g} s, limit {settings.least}..{settings.most}, "
         f"{'a key each' if owners else 'one team'}: "
         f"p99 {p99_s[False]:.2f} s -> {p99_s[True]:.2f} s"
     )

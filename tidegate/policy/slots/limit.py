@@ -2,15 +2,20 @@
 
 A gradient on latency for what slows down, a multiplicative decrease for what refuses:
 
-    crowded   limit ← gradient · beside + √beside/4 gradient = 1 - (median - allowed) / held
+    crowded   good ← gradient · beside              gradient = 1 - (median - best) / held
+              limit ← 0.9 · good, then good         for one window; the first time 0.5 · good
     refused   limit ← backoff · max(used, limit/4)  a 429, a timeout, 503 or 529
-    neither   limit ← limit + √limit · calm/4       only while at least half of it is used
+    neither   limit ← limit + √limit · calm/16      only while at least half of it is used
 
-`allowed = tolerance · best + slack`. Of one window, `median` is that of the first tokens and `best`
-the lowest one so far; `beside` is how many ran when those streams began, for that is what made them
-slow: by now there may be more. `held` is how long a whole answer takes: the share of it that is
-spent waiting is, by Little's law, the share of the requests that wait inside the target, and are
-too many. The gradient is 1/2 at least; `calm` counts increases since a decrease, up to 4.
+Crowded is a `median` above `tolerance · best + slack`, where no more of the slack counts than lets
+answers take a twentieth longer: where they take half a second, 0.1 s is much. Of one window,
+`median` is that of the first tokens and `best` the lowest one so far; `beside` is how many ran when
+those streams began, for that is what made them slow: by now there may be more. `held` is how long a
+whole answer takes: the share of it that is spent waiting is, by Little's law, the share of the
+requests that wait inside the target, and are too many. The gradient is 1/2 at least; `calm` counts
+increases since a decrease, up to 16, so that the limit stays long near what was good. That it first
+goes below it drains what waits inside, and shows how quick first tokens can be: a `best` that was
+seen in a crowd would keep the crowd.
 
 First tokens of streams are the only latency looked at. What a whole answer takes depends on its
 length first of all, and says little of how crowded its model is.
@@ -24,8 +29,10 @@ of our own, and a target that became slower is not starved.
 Sources: Envoy, "Adaptive Concurrency", gradient controller (`limit = gradient · limit + headroom`,
 `headroom = √limit`, a percentile per window); its measuring of the best time by way of starving the
 target now and then is replaced by the test of each decrease. Netflix, concurrency-limits:
-`Gradient2Limit` (tolerance, lower bound of 1/2, no change while unused) and `AIMDLimit`. Jacobson
-and Karels, "Congestion Avoidance and Control" (1988): one decrease per round trip.
+`Gradient2Limit` (tolerance, lower bound of 1/2, no change while unused) and `AIMDLimit`. Cardwell
+and others, "BBR: Congestion-Based Congestion Control" (2016): drain what was too much, and so see
+the best time. Jacobson and Karels, "Congestion Avoidance and Control" (1988): one decrease per
+round trip.
 """
 
 from __future__ import annotations
@@ -40,8 +47,10 @@ CALMED = 0.6
 HELPED = 0.8
 """The share of the median below which it has helped."""
 QUARTER = 4
-CAREFUL = 4
-"""The first increases after a decrease are a quarter, a half, three quarters of the whole."""
+DRAINED_FIRST, DRAINED = 0.5, 0.9
+"""Of what is good, how little a decrease goes down to for one window, so that `best` is seen."""
+CAREFUL = 16
+"""The first increases after a decrease are a sixteenth, two sixteenths and so on of the whole."""
 
 
 class LimitSettings(Struct, frozen=True):
@@ -54,6 +63,8 @@ class LimitSettings(Struct, frozen=True):
     tolerance: float = 1.5
     slack_s: float = 0.1
     """How much slower than best first tokens may be, by a factor and by a time."""
+    waiting: float = 0.05
+    """And never by more than this share of how long an answer takes when nothing waits."""
     window_s: float = 1.0
     samples: int = 20
     """How much must be seen before the limit moves; less where the limit itself is lower."""
@@ -71,7 +82,9 @@ class Limit(Struct, frozen=True):
     cut: Cut | None = None
     """The decrease whose effect is waited for."""
     calm: int = 0
-    """Increases since the last decrease."""
+    """Increases since it was `good` again."""
+    good: float = 0.0
+    """Where nothing waited inside the target any more, when it was last found crowded."""
 
 
 class Cut(Struct, frozen=True):
@@ -112,9 +125,8 @@ def after_window(settings: LimitSettings, state: Limit, seen: Seen, now_s: float
     if median_s is None:
         return _grown(settings, state, seen.used)
     best_s = median_s if state.best_s is None else min(state.best_s, median_s)
-    allowed_s = settings.tolerance * best_s + settings.slack_s
-    if median_s <= allowed_s:
-        calm = Limit(limit, best_s, state.since_s, calm=state.calm)
+    if median_s <= _allowed_s(settings, best_s, median_s, seen.held_s):
+        calm = Limit(limit, best_s, state.since_s, calm=state.calm, good=state.good)
         return _grown(settings, calm, seen.used)
     if beside <= settings.least:  # as little as ever: it is not they who crowd it
         return Limit(limit, median_s, state.since_s)
@@ -125,10 +137,10 @@ def after_window(settings: LimitSettings, state: Limit, seen: Seen, now_s: float
         cut = None
     if cut is None:
         cut = Cut(beside, median_s, limit)
-    gradient = max(LOWEST_GRADIENT, 1.0 - (median_s - allowed_s) / max(seen.held_s, median_s))
-    base = min(limit, beside)
-    lower = _within(settings, min(limit, gradient * base + math.sqrt(base) / CAREFUL))
-    return Limit(lower, best_s, now_s, cut)
+    gradient = max(LOWEST_GRADIENT, 1.0 - (median_s - best_s) / max(seen.held_s, median_s))
+    good = _within(settings, gradient * min(limit, beside))
+    drained = (DRAINED if state.good else DRAINED_FIRST) * good
+    return Limit(_within(settings, drained), best_s, now_s, cut, good=good)
 
 
 def after_refusal(
@@ -142,15 +154,26 @@ def after_refusal(
     if began_s < state.since_s:
         return state
     base = min(state.limit, max(used, state.limit / QUARTER))
-    return Limit(_within(settings, settings.backoff * base), state.best_s, now_s, state.cut)
+    lower = _within(settings, settings.backoff * base)
+    return Limit(lower, state.best_s, now_s, state.cut, good=min(lower, state.good))
+
+
+def _allowed_s(settings: LimitSettings, best_s: float, median_s: float, held_s: float) -> float:
+    """How long a first token may take: what answers wait inside the target adds to each of them."""
+    alone_s = max(held_s, median_s) - (median_s - best_s)
+    usual_s = settings.tolerance * best_s
+    return max(usual_s, min(usual_s + settings.slack_s, best_s + settings.waiting * alone_s))
 
 
 def _grown(settings: LimitSettings, state: Limit, used: int) -> Limit:
     if used < state.limit / 2:
         return state
+    limit, step = state.limit, math.sqrt(state.limit)
+    if limit < state.good:
+        return Limit(state.good, state.best_s, state.since_s, state.cut, good=state.good)
     calm = min(CAREFUL, state.calm + 1)
-    higher = _within(settings, state.limit + math.sqrt(state.limit) * calm / CAREFUL)
-    return Limit(higher, state.best_s, state.since_s, state.cut, calm)
+    higher = _within(settings, limit + step * calm / CAREFUL)
+    return Limit(higher, state.best_s, state.since_s, state.cut, calm, state.good)
 
 
 def _within(settings: LimitSettings, limit: float) -> float:
