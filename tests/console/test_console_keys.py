@@ -15,7 +15,7 @@ from playwright.sync_api import APIResponse, Browser, Page, expect
 
 FILED = """
 keys: [{name: from-file, secret: a-secret-of-the-file, team: core}]
-teams: {core: {budget: {usd: 5}}, search: {}}
+teams: {core: {budget: {usd: 5}, records: {bodies: metadata}}, search: {}}
 providers: {sim: {kind: simulated}}
 models:
   assistant: {targets: [{provider: sim, model: m}]}

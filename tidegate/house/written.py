@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tidegate.clock import SystemClock
 from tidegate.config.kept import keepable
+from tidegate.config.limits import Team
 from tidegate.config.load import load, text_of, version_of
 from tidegate.config.mistakes import ConfigError
 from tidegate.config.model import Config
@@ -20,9 +21,11 @@ from tidegate.control.admin.configured import (
     Configured,
     ConfiguredKey,
     ConfiguredTarget,
+    ConfiguredTeam,
     FileRefused,
     InForce,
 )
+from tidegate.guard.access import TeamRecords
 from tidegate.house.explaining import explained
 from tidegate.house.money import prices_of
 from tidegate.store.database import Database
@@ -168,7 +171,7 @@ def _known(config: Config) -> Configured:
             for key in config.keys
         },
         users=frozenset(key.user for key in config.keys if key.user is not None),
-        teams={name: team.organisation for name, team in config.teams.items()},
+        teams={name: _team(team) for name, team in config.teams.items()},
         organisations=frozenset(config.organisations),
         rules=config.rules,
         apart=config.server.workers > 1 and config.shared is None,
@@ -179,6 +182,12 @@ def _known(config: Config) -> Configured:
             if alias.slo is not None
         },
     )
+
+
+def _team(team: Team) -> ConfiguredTeam:
+    said = team.records
+    kept = TeamRecords(said.bodies, said.share, said.max_body)
+    return ConfiguredTeam(team.organisation, team.weight, kept)
 
 
 def _aliases(config: Config) -> dict[str, tuple[ConfiguredTarget, ...]]:

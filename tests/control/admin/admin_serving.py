@@ -22,13 +22,14 @@ from tidegate.control.admin.configured import (
     Configured,
     ConfiguredKey,
     ConfiguredTarget,
+    ConfiguredTeam,
 )
 from tidegate.guard.access import Access, decode
 from tidegate.store.records import RecordStore
 
 CONFIGURED = Configured(
     keys={"from-file": ConfiguredKey(team="file-team")},
-    teams={"file-team": "file-org"},
+    teams={"file-team": ConfiguredTeam("file-org")},
     organisations=frozenset({"file-org"}),
     aliases={
         "assistant": (ConfiguredTarget("openai/gpt", priced=True),),

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from tidegate.alerts.objectives import Objective
 from tidegate.control.sinks.sending import Standing
+from tidegate.guard.access import TeamRecords
 from tidegate.limits import Rule
 
 
@@ -33,13 +34,21 @@ class ConfiguredKey:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfiguredTeam:
+    """A team of the file, and what it lets be kept of its requests."""
+
+    organisation: str | None = None
+    weight: int = 1
+    records: TeamRecords = field(default_factory=TeamRecords)
+
+
+@dataclass(frozen=True, slots=True)
 class Configured:
     """What the file says. Names in it cannot be taken by what the API makes."""
 
     keys: Mapping[str, ConfiguredKey] = field(default_factory=dict[str, ConfiguredKey])
     users: frozenset[str] = frozenset()
-    teams: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
-    """Each with its organisation."""
+    teams: Mapping[str, ConfiguredTeam] = field(default_factory=dict[str, ConfiguredTeam])
     organisations: frozenset[str] = frozenset()
     aliases: Mapping[str, tuple[ConfiguredTarget, ...]] = field(
         default_factory=dict[str, tuple[ConfiguredTarget, ...]]

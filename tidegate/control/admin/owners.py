@@ -88,7 +88,10 @@ class Owners:
 
     def _organisation_of(self, team: str) -> str | None:
         row = self._row("team", team)
-        return self._configured.teams.get(team) if row is None else row.organisation
+        if row is not None:
+            return row.organisation
+        filed = self._configured.teams.get(team)
+        return None if filed is None else filed.organisation
 
     def _row(self, noun: Noun, name: str) -> Any:
         return _row(self._connection, noun, name)

@@ -117,7 +117,7 @@ def access_of(connection: Connection, configured: Configured) -> Access:
     """Everything that gateways have to know, as the store has it."""
     number = version(connection)
     belongs = {row.name: row for row in connection.execute(select(teams))}
-    organisations = dict(configured.teams)
+    organisations = {name: team.organisation for name, team in configured.teams.items()}
     organisations |= {name: row.organisation for name, row in belongs.items()}
     of_users = {row.name: row.team for row in connection.execute(select(users))}
     return Access(

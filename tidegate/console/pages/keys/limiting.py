@@ -8,6 +8,7 @@ from typing import Any, Final
 from tidegate.console.page import Asked, View, Went
 from tidegate.console.pages.keys.entry import page
 from tidegate.console.pages.keys.gauges import Ruled, Usage, filed_rule, gauges_of, stored_rule
+from tidegate.console.pages.keys.teams import bounds
 from tidegate.console.refusals import Refusal
 from tidegate.control.admin.limits import EACH
 from tidegate.control.admin.shapes import Json
@@ -45,6 +46,7 @@ def show(asked: Asked) -> View:
         "kinds": KINDS,
         "narrowed": bool(kind or search),
         "each": EACH,
+        "kept": bounds(asked) if any(rule.kind == "team" for rule in rules) else {},
     }
     return View("limits.html", told)
 
