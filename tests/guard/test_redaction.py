@@ -21,6 +21,9 @@ from tidegate.guard.redaction import (
     masked_json,
     masked_value,
 )
+from tidegate.guard.redaction.glance import is_suspicious, suspicious
+from tidegate.guard.redaction.steps import WINDOW, outright
+from tidegate.guard.redaction.text import masked_bytes
 
 MOST, MANY = 1 << 20, 1 << 16
 
@@ -58,6 +61,7 @@ SECRETS = {
     "private_key": [
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEabc\ndef=\n-----END RSA PRIVATE KEY-----",
         "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1r",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\nlQdGBF\n=aBcD\n-----END PGP PRIVATE KEY BLOCK-----",
     ],
 }  # fmt: skip
 PLANTED = [(kind, secret) for kind, secrets in SECRETS.items() for secret in secrets]
@@ -330,6 +334,28 @@ def test_what_stands_where_a_search_goes_on_is_found(pieces: list[str], place: i
     text = (before * (place // len(before) + 1))[:place] + "\n"
     shown, _ = masked(f"{text}4111 1111 1111 1111\nann@example.com\n")
     assert shown.endswith("[CARD]\n[EMAIL]\n") or "PRIVATE KEY" in before
+
+
+@given(
+    st.lists(st.sampled_from([*HOSTILE, *(each for _, each in PLANTED), " ", "x"]), max_size=5),
+    st.one_of(st.sampled_from([each for _, each in PLANTED]), st.text(max_size=40)),
+    st.text(max_size=8),
+)
+def test_nothing_is_masked_that_the_first_look_does_not_suspect(
+    before: list[str], secret: str, behind: str
+) -> None:
+    text = "".join((*before, secret, behind)).encode(errors="surrogatepass")
+    found: dict[str, int] = {}
+    searched = outright(masked_bytes(text, found, Pace()))
+    assert searched == text or suspicious(text)
+
+
+@pytest.mark.parametrize("said", [secret for _, secret in PLANTED if "-----" not in secret])
+def test_the_first_look_sees_what_stands_where_its_windows_meet(said: str) -> None:
+    secret = said.encode()
+    for end in range(len(secret) + 1):
+        text = b"x" * (WINDOW - end - 1) + b" " + secret + b" " + b"x" * WINDOW
+        assert outright(is_suspicious(text, Pace()))
 
 
 def test_what_takes_too_much_is_given_up() -> None:

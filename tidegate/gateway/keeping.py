@@ -41,7 +41,10 @@ _SPLIT: Final = frozenset({"logprobs", "prompt_logprobs", "token_ids", "prompt_t
 _NODE: Final = 32
 """The effort to look at one value."""
 _PLAIN: Final = frozenset({"chat", "messages", "responses"})
-_PIECES: Final = re.compile(rb"(?:logprobs|token_ids)\\?\": ?[^n ]")
+_PIECES: Final = tuple(
+    re.compile(name + rb"\\?\": ?[^n ]") for name in (rb"logprobs", rb"token_ids")
+)
+"""One for each: a pattern that begins with a word is found at a tenth of the cost."""
 
 _decode = msgspec.json.Decoder().decode
 
@@ -137,9 +140,10 @@ def _keep_clean(exchange: Exchange, said: bytes, most: int, pace: Pace) -> Steps
         return False
     if said[:1] != b"{" or exchange.is_cut:
         return False
-    if _is_split(said) and _PIECES.search(said) is not None:
+    logprobs, token_ids = _PIECES
+    if logprobs.search(said) is not None or token_ids.search(said) is not None:
         return False
-    if not (yield from is_clean_json(asked + b"\n" + said, pace)):
+    if not (yield from is_clean_json(asked, said, pace)):
         return False
     record.request_body, record.response_body, exchange.asked = asked, said, None
     return True

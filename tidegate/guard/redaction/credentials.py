@@ -40,18 +40,6 @@ _DOTTED: Final = re.compile(rb"[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)?")
 _BEFORE: Final = {b"ya29.": 5, b"SG.": 3}
 _HOOK, _HOOK_BYTES = b"hooks.slack.com/", 80
 
-_ENDS = (
-    b"sk-", b"tg-", b"tga-", b"xai-", b"pplx-", b"glpat-", b"pypi-", b"k_live_", b"k_test_",
-    b"whsec_", b"gh[pousr]_", b"github_pat_", b"xox[a-z]-", b"xapp-", b"GOCSPX-", b"gsk_", b"hf_",
-    b"r8_", b"fw_", b"npm_",
-)  # fmt: skip
-_LIKELY: Final = re.compile(
-    rb"[\-_](?<=[A-Za-z0-9].)(?:" + b"|".join(b"(?<=" + end + b")" for end in _ENDS) + rb")"
-    rb"|A[KSBC][IC]A|AIza|eyJ"
-)
-"""How keys and tokens begin: told by how that ends, which is rarer than its first letters."""
-_ACCOUNT: Final = re.compile(rb"[A-Za-z]{2}[0-9]{2}[A-Za-z0-9]{11}")
-
 _BEARER: Final = re.compile(
     rb"[Bb](?i:earer)([ \t]{1,4})(?=[^\s0-9]{0,99}+[0-9])[A-Za-z0-9._~+/\-]{8,}={0,2}"
 )
@@ -95,21 +83,6 @@ def mask_passwords(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:
     return replaced(_IN_URL, text, lambda found: found[1] + mark("password"), pace)
 
 
-def speaks_of_secrets(text: bytes) -> bool:
-    """Whether a word is in it after which a secret may be said."""
-    small = text.lower()
-    if b"bearer" in small:
-        return True
-    if b":" not in text and b"=" not in text:
-        return False
-    if b"passw" in small or b"secret" in small or (b"z" in small and b"authorization" in small):
-        return True
-    if b"key" in small and (b"apikey" in small or b"_key" in small or b"-key" in small):
-        return True
-    # Of `max_tokens` and the like there are many.
-    return small.count(b"_token") > small.count(b"_tokens") or b"-token" in small
-
-
 def mask_said(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:
     """Without what follows `Bearer`, `password:`, `api_key=` and the like."""
     small = text.lower()
@@ -123,16 +96,6 @@ def mask_said(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:
                 pattern, text, lambda found, kind=kind: found[1] + mark(kind), pace
             )
     return text
-
-
-def has_key(text: bytes) -> bool:
-    """Whether a key or a token may be in it, or a bank account written in one."""
-    for begin, end in _runs(text):  # of most texts none, and of an answer its id
-        if _LIKELY.search(text, begin, end) is not None:
-            return True
-        if _ACCOUNT.match(text, begin) is not None or _introduced(text, begin, 0):
-            return True
-    return False
 
 
 def mask_keys(text: bytes, mark: Mark, pace: Pace) -> Steps[bytes]:

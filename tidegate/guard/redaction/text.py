@@ -13,13 +13,12 @@ from typing import Final
 
 from tidegate.guard.redaction.credentials import (
     Mark,
-    has_key,
     mask_keys,
     mask_passwords,
     mask_private_keys,
     mask_said,
-    speaks_of_secrets,
 )
+from tidegate.guard.redaction.glance import is_suspicious, shows
 from tidegate.guard.redaction.numbers import mask_ipv6, mask_numbers
 from tidegate.guard.redaction.steps import WINDOW, Pace, Steps, outright, replaced, seek
 
@@ -33,15 +32,10 @@ Findings = dict[str, int]
 
 _MARKS: Final = {kind: f"[{kind.upper()}]".encode() for kind in KINDS}
 
-_BETWEEN: Final = b" \t.-()/" + bytes(range(0x80, 0x100))
-"""What may stand between the digits of one number; of other scripts any byte."""
-_DIGITS: Final = bytes(ord("0") if chr(code) in string.digits else code for code in range(256))
-_NUMBER: Final = b"0" * 9
-"""No number that is looked for has fewer digits; a day in a model's name has eight."""
 _ESCAPED: Final = re.compile(rb"\\u[0-9A-Fa-f]{4}")
 _CREATED: Final = re.compile(rb'"created(?:_at)?": ?[0-9]{10}(?![0-9])')
 """When an answer was made: ten digits that are in each."""
-_QUAD: Final = re.compile(rb"\.[0-9]{1,3}\.[0-9]")
+_UNCLEAR: Final = re.compile(rb"\\[ut/]")
 _COLONS: Final = re.compile(rb":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]")
 
 _ESCAPE: Final = re.compile(rb"\\u00([2-7][0-9A-Fa-f])")
@@ -52,38 +46,23 @@ _AT: Final = re.compile(rb"@(?:" + _LABEL + rb"\.){1,8}" + _TOP)
 _AT_ESCAPED: Final = re.compile(rb"%40(?:" + _LABEL + rb"\.){1,8}" + _TOP)
 _LOCAL: Final = re.compile(rb"[\w\x80-\xff.!#$%*+~^\-]+")
 _LOCAL_BYTES: Final = 96
-_OVERLAP: Final = 256
-"""So much of what follows a window says whether something begins in it."""
 _UNICODE_ESCAPE: Final = re.compile(rb"u[0-9A-Fa-f]{4}")
 
 
-def suspicious(text: bytes) -> bool:
-    """Whether anything to be masked could be in `text`, which is UTF-8."""
-    escaped = b"\\" in text and _ESCAPED.search(text) is not None
-    return escaped or _shows(text)
+def is_clean_json(asked: bytes, said: bytes, pace: Pace) -> Steps[bool]:
+    """Whether two bodies of JSON are known to hold nothing to be masked, without reading them.
 
-
-def is_suspicious(text: bytes, pace: Pace) -> Steps[bool]:
-    """The same of a text of any length, in steps."""
-    for place in range(0, len(text), WINDOW):
-        if pace.spend(WINDOW):
-            yield
-        if suspicious(text[place : place + WINDOW + _OVERLAP]):
-            return True
-    return False
-
-
-def is_clean_json(body: bytes, pace: Pace) -> Steps[bool]:
-    """Whether a body of JSON is known to hold nothing to be masked, without reading it.
-
-    What is written in escapes is not known.
+    What is written in escapes is not known. Of `said` it does not matter when it was made.
     """
-    if b"\\" in body and (b"\\u" in body or b"\\t" in body or b"\\/" in body):
+    at = said.find(b'"created')
+    made = _CREATED.match(said, at) if at >= 0 else None
+    rest = said if made is None else said[:at] + said[made.end() :]
+    both = asked + b"\n" + rest
+    if both.find(b"\\") >= 0 and _UNCLEAR.search(both) is not None:
         return False
-    body = _CREATED.sub(b"", body)
-    if len(body) > WINDOW:
-        return not (yield from is_suspicious(body, pace))
-    return not _shows(body)
+    if len(both) > WINDOW:
+        return not (yield from is_suspicious(both, pace))
+    return not shows(both)
 
 
 def mask_text(text: str, found: Findings) -> str:
@@ -132,11 +111,10 @@ def _masked(text: bytes, found: Findings, pace: Pace) -> Steps[bytes]:
         found[kind] = found.get(kind, 0) + 1
         return _MARKS[kind]
 
-    if b"PRIVATE KEY-" in text:
+    if b"PRIVATE KEY" in text:
         text = yield from mask_private_keys(text, mark, pace)
     text = yield from mask_keys(text, mark, pace)
-    if speaks_of_secrets(text):
-        text = yield from mask_said(text, mark, pace)
+    text = yield from mask_said(text, mark, pace)
     if b"@" in text:
         if b"://" in text or b":\\/" in text:
             text = yield from mask_passwords(text, mark, pace)
@@ -146,24 +124,6 @@ def _masked(text: bytes, found: Findings, pace: Pace) -> Steps[bytes]:
     if (yield from seek(_COLONS, text, 0, pace)) is not None:
         text = yield from mask_ipv6(text, mark, pace)
     return (yield from mask_numbers(text, mark, pace))
-
-
-def _shows(text: bytes) -> bool:
-    """Whether anything could be in it that is not written in escapes."""
-    return (
-        b"@" in text
-        or _has_number(text)
-        or _QUAD.search(text) is not None
-        or _COLONS.search(text) is not None
-        or (b"%" in text and b"%40" in text)
-        or b"PRIVATE KEY-" in text
-        or speaks_of_secrets(text)
-        or has_key(text)
-    )
-
-
-def _has_number(text: bytes) -> bool:
-    return _NUMBER in text.translate(_DIGITS, _BETWEEN)
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:

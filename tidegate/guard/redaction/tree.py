@@ -14,16 +14,15 @@ from typing import Any, Final, cast
 import msgspec
 
 from tidegate.guard.redaction.credentials import SECRET_NAME
+from tidegate.guard.redaction.glance import is_suspicious, suspicious
 from tidegate.guard.redaction.numbers import is_card
 from tidegate.guard.redaction.steps import Pace, Steps, TooHard, outright
 from tidegate.guard.redaction.text import (
     Findings,
     add,
-    is_suspicious,
     mark_of,
     masked_bytes,
     masked_text,
-    suspicious,
 )
 
 CUT: Final = "…[cut]"
