@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -51,8 +52,20 @@ _CLICKHOUSE_USERS = """<yandex>
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """A port that stays free until somebody in this process, or started by it, listens on it.
+
+    It is below those that the kernel gives to whoever asks for any, and the same port of UDP says
+    to other processes of tests that it is taken, for as long as this one runs.
+    """
+    for port in random.sample(range(10_000, 32_000), 1_000):
+        mark = socket.socket(type=socket.SOCK_DGRAM)
+        with suppress(OSError):
+            mark.bind(("127.0.0.1", port))
+            socket.create_server(("127.0.0.1", port)).close()
+            mark.detach()  # nobody closes it
+            return port
+        mark.close()
+    raise AssertionError("there is no free port")
 
 
 def program(name: str) -> str | None:
@@ -103,10 +116,10 @@ def postgres_server() -> Generator[str]:
 
 
 @contextmanager
-def postgres_database(server: str, name: str) -> Generator[str]:
-    """The URL of an empty database on `server`, dropped at the end."""
+def postgres_database(server: str, name: str, like: str = "template1") -> Generator[str]:
+    """The URL of a database on `server`, a copy of the one called `like`, dropped at the end."""
     with closing(psycopg.connect(f"{server}/postgres", autocommit=True)) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"'.encode())
         try:
             yield f"{server}/{name}"
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -13,16 +12,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from servers import free_port
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 PASSWORD = "open sesame/é"
 """With what a URL has to quote."""
 QUOTED = "open%20sesame%2F%C3%A9"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def url(port: int, db: int = 0) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import trustme
 import uvloop
-from redis_server import QUOTED, client, free_port, redis_server, until, url
+from redis_server import QUOTED, client, redis_server, until, url
+from servers import free_port
 
 from tidegate.admission.redis_address import Address
 from tidegate.admission.redis_line import MOST_UNANSWERED, Line, LineBroken, dial

@@ -6,8 +6,8 @@ import asyncio
 import math
 
 import pytest
+from servers import free_port
 
-from bench.process import free_port
 from bench.steady import Asked, Steady
 from tidegate.providers.simulated import Settings, start
 

@@ -1,13 +1,13 @@
 """`tidegate keys`, and the people that keys belong to: from the shell to the gateways' file."""
 
 import re
-import socket
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from cli.conftest import Shell
 from click.testing import CliRunner
+from servers import free_port
 
 from tidegate.cli import main
 from tidegate.guard.access import TeamRecords
@@ -101,10 +101,8 @@ def test_refusal_says_what_and_what_next(shell: Shell) -> None:
 
 
 def test_control_process_that_is_down_is_said_plainly(shell: Shell) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
     shell.config.write_text(
-        f"control: {{port: {port}}}\nspool: {{directory: {shell.served.directory}}}\n"
+        f"control: {{port: {free_port()}}}\nspool: {{directory: {shell.served.directory}}}\n"
     )
     result = shell.run("keys", "list")
     assert result.exit_code == 1

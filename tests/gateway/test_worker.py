@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from servers import free_port
 
 from tidegate.ledger.segment import read_segment, segments
 from tidegate.telemetry.record import decode
@@ -32,8 +33,7 @@ def start(tmp_path: Path) -> Generator[Start]:
     running: list[subprocess.Popen[str]] = []
 
     def begin(config: str) -> tuple[subprocess.Popen[str], int]:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         path = tmp_path / "tidegate.yaml"
         path.write_text(config.replace("PORT", str(port)))
         command = [sys.executable, "-m", "tidegate.worker", "--config", path, "--worker", "gw-7"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -13,14 +12,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from servers import free_port
 
 SERVER = shutil.which("redis-server")
 PASSWORD = "hunter2-hunter2"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def answers(port: int) -> bool:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import redis
 import uvloop
-from redises import PASSWORD, Proxy, free_port, proxy, redis_server
+from redises import PASSWORD, Proxy, proxy, redis_server
+from servers import free_port
 
 from tidegate.errors import UpstreamFailed, UpstreamRateLimited
 from tidegate.policy.board import SharedState

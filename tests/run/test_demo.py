@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from servers import free_port
 
 from tidegate.cli.demo.screen import Screen
 from tidegate.config.load import load
 from tidegate.store.records import Filter, RecordStore
-from tidegate.supervisor.commands import free_port
 from tidegate.telemetry.record import Attempt, Record, decode
 
 PATH = os.pathsep.join(filter(None, sys.path))

@@ -13,10 +13,10 @@ from typing import Any
 
 import openai
 import pytest
+from servers import free_port
 
 from tidegate.parent import CANNOT_START
 from tidegate.providers.local import MissingPart, find_weights
-from tidegate.supervisor.commands import free_port
 
 QUESTION: Any = [{"role": "user", "content": "What is the capital of France?"}]
 

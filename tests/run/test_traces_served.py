@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -132,8 +131,7 @@ def test_a_request_becomes_a_span_of_its_callers(serve: Callable[[str], Served])
 def test_a_receiver_that_was_down_is_told_after_a_restart_and_of_nothing_twice(
     serve: Callable[[str], Served],
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     served = serve(f"http://127.0.0.1:{port}")
     asked = [served.ask() for _ in range(5)]
     served.stop()
