@@ -36,7 +36,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}"
 
     def next(self) -> Posted:
-        return self.posted.get(timeout=30)
+        return self.posted.get(timeout=90)
 
 
 @contextmanager

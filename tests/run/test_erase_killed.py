@@ -23,8 +23,6 @@ from tidegate.store.records import RecordStore
 from tidegate.store.rows import Row
 from tidegate.telemetry.record import Record, encode
 
-pytestmark = pytest.mark.timeout(300)  # until it is killed in the middle
-
 CONFIG = """
 exports:
   hook: {{kind: webhook, endpoint: "http://127.0.0.1:{port}/", allow_private: true}}

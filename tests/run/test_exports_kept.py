@@ -10,8 +10,6 @@ from control.sinks.receiving import receiver
 from exporting import Exporting, is_done, written
 from servers import free_port
 
-pytestmark = pytest.mark.timeout(300)  # what is too old is looked for every ten seconds
-
 KEPT = """
 retention: {{records: 1s, bodies: 1s, untold: {untold}}}
 exports:

@@ -11,8 +11,6 @@ import pytest
 from exporting import Exporting, is_done, written
 from servers import ClickHouseServer, clickhouse_server
 
-pytestmark = pytest.mark.timeout(300)  # databases and processes begin anew, one after the other
-
 HOUSE = """
 exports:
   house:

@@ -15,8 +15,6 @@ from exporting import Exporting, is_done, written
 
 from tidegate.control.sinks.way import MOST_ROWS
 
-pytestmark = pytest.mark.timeout(300)  # who says nothing is waited for
-
 HOOK = """
 exports:
   hook: {{kind: webhook, endpoint: "{origin}/hook", secret: s3cret, allow_private: true}}
