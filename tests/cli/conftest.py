@@ -41,6 +41,6 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    with serving(f"sqlite:///{tmp_path}/tidegate.db", tmp_path / "spool") as served:
+def shell(sqlite_store_url: str, tmp_path: Path) -> Iterator[Shell]:
+    with serving(sqlite_store_url, tmp_path / "spool") as served:
         yield Shell(served, tmp_path)

@@ -1,6 +1,7 @@
 """A spool and a store for records to go from one to the other."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +23,9 @@ def store_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[RecordStore]:
+def store(made_sqlite: Path, store_url: str) -> Iterator[RecordStore]:
+    shutil.copy(made_sqlite, store_url.removeprefix("sqlite:///"))
     store = RecordStore(store_url)
-    store.create()
     yield store
     store.close()
 

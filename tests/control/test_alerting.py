@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -104,11 +103,8 @@ def spent(store: RecordStore, *usd: float, at_ns: int = NOW_NS, **fields: Any) -
 
 
 @pytest.fixture
-def post(any_store_url: str, tmp_path: Path) -> Iterator[Post]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield Post(store, tmp_path / "here", budget(10))
-    store.close()
+def post(any_store: RecordStore, tmp_path: Path) -> Post:
+    return Post(any_store, tmp_path / "here", budget(10))
 
 
 def shares(said: list[Alert]) -> list[float]:

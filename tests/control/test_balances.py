@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -23,11 +22,8 @@ DAY_NS = 86_400 * SECOND_NS
 
 
 @pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
+def store(any_store: RecordStore) -> RecordStore:
+    return any_store
 
 
 def put(store: RecordStore, *records: Record) -> None:

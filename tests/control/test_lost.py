@@ -25,11 +25,8 @@ RULE = Rule("team", Limits(budgets=(Budget(10**12, "day"),)))
 
 
 @pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
+def store(any_store: RecordStore) -> RecordStore:
+    return any_store
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -202,14 +201,6 @@ def test_number_that_is_none_spoils_no_sum() -> None:
 @pytest.fixture
 def measures() -> Measures:
     return Measures()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[RecordStore]:
-    store = RecordStore(f"sqlite:///{tmp_path / 'measured.db'}")
-    store.create()
-    yield store
-    store.close()
 
 
 def names(*wanted: str) -> list[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,11 +26,8 @@ NOW_NS = 500_000 * HOUR_NS + 10 * SECOND_NS
 
 
 @pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
+def store(any_store: RecordStore) -> RecordStore:
+    return any_store
 
 
 class Filling:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tidegate.store.configurations import ASKED_NS, MOST_KEPT, ConfigurationStore, ask
 from tidegate.store.database import Database
-from tidegate.store.migrations import upgrade
+from tidegate.store.records import RecordStore
 
 
 @pytest.fixture
-def database(any_store_url: str) -> Iterator[Database]:
-    database = Database(any_store_url)
-    database.touch()
-    upgrade(database)
-    yield database
-    database.close()
+def database(store: RecordStore) -> Database:
+    return store.database
 
 
 def history(store: ConfigurationStore) -> list[tuple[str, int, int, int, str, str | None]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -26,14 +25,6 @@ SECOND_NS = 10**9
 DAY_NS = 86_400 * SECOND_NS
 NOW_NS = 1_795_000_000 * SECOND_NS
 NAME = "ann@example.com"
-
-
-@pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
 
 
 def a_record(number: int, user: str | None = NAME, **fields: Any) -> Record:

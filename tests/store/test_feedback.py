@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, cast
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from storing import put, row
@@ -26,14 +24,6 @@ from tidegate.telemetry.record import Record, encode
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 HOUR_NS = 3_600 * 10**9
-
-
-@pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
 
 
 def said(request_id: str | None = "req_1", **fields: Any) -> FeedbackRow:

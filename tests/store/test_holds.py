@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import select
@@ -16,14 +15,6 @@ from tidegate.store.tables.money import charges, rollups_day, rollups_hour, roll
 
 DAY_NS = 86_400 * 10**9
 FAR_NS = 10**18
-
-
-@pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
 
 
 def lost(number: int, cost_nanousd: int = 100) -> Row:

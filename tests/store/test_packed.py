@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import func, select
@@ -22,14 +21,6 @@ DAY_S, HOUR_S = 86_400, 3_600
 BEGAN_S = 20_000 * DAY_S
 FAR_S = BEGAN_S + 90 * DAY_S
 DAYS = 12
-
-
-@pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
 
 
 def some(chance: random.Random, count: int, first: int) -> list[Row]:

@@ -1,6 +1,5 @@
 """The store of records."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,6 @@ from storing import put, row
 
 from tidegate.store.records import Filter, Found, RecordStore
 from tidegate.store.rows import Added, Batch, Place
-
-
-@pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
 
 
 def payloads(found: list[Found]) -> list[bytes]:

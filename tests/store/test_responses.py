@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from storing import put
 
 from tidegate.store.records import RecordStore
 from tidegate.store.responses import MOST_BYTES
 from tidegate.store.rows import ResponseRow
-
-
-@pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
 
 
 def row(

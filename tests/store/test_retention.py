@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from sqlalchemy import Table, func, insert, select
 from storing import hold, put, row
 
@@ -30,14 +27,6 @@ SECOND_NS = 10**9
 NOW_NS = 1_795_000_000 // DAY_S * DAY_S * SECOND_NS
 EVERYTHING = Retention(0, 0, 0, 0, 0, 0)
 NOTHING = Retention(None, None, None, None, None, None)
-
-
-@pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
 
 
 def ago(days: float) -> int:
@@ -126,9 +115,8 @@ def test_audit_trail_is_left_to_those_who_write_an_entry_of_it(store: RecordStor
     assert count(store, audit) == 1
 
 
-def test_months_are_made_ahead_and_dropped_as_a_whole(postgres_url: str) -> None:
-    store = RecordStore(postgres_url)
-    store.create()
+def test_months_are_made_ahead_and_dropped_as_a_whole(postgres_store_url: str) -> None:
+    store = RecordStore(postgres_store_url)
     now = month_of(NOW_NS)
     put(store, row(1, started_ns=ago(100)), row(2, started_ns=ago(0)))
     purge(store.database, NOTHING, NOW_NS)

@@ -46,12 +46,9 @@ def rows() -> list[Row]:
 
 
 @pytest.fixture
-def store(any_store_url: str, rows: list[Row]) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    put(store, *rows)
-    yield store
-    store.close()
+def store(any_store: RecordStore, rows: list[Row]) -> RecordStore:
+    put(any_store, *rows)
+    return any_store
 
 
 def pages(find: Callable[[Spot | None], Hits]) -> Iterator[Hits]:

@@ -1,7 +1,5 @@
 """How far a sink has been told: kept in the store, moved by one process at a time."""
 
-from collections.abc import Iterator
-
 import pytest
 from storing import hold, put, row
 
@@ -10,14 +8,6 @@ from tidegate.store.retention import Retention, purge
 from tidegate.store.sinks import SinkStore
 
 S = 10**9
-
-
-@pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
 
 
 def sink(store: RecordStore, name: str = "traces", spool: str = "here") -> SinkStore:

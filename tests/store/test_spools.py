@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tidegate.store.records import RecordStore
@@ -13,11 +11,8 @@ LONG_AGO, NOW = 1, 10**18
 
 
 @pytest.fixture
-def spools(any_store_url: str) -> Iterator[SpoolStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield SpoolStore(store.database)
-    store.close()
+def spools(store: RecordStore) -> SpoolStore:
+    return SpoolStore(store.database)
 
 
 def test_nobody_is_behind_before_anybody_has_said_anything(spools: SpoolStore) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Literal, cast
@@ -25,14 +24,6 @@ from tidegate.store.tables.money import rollups_minute
 SECOND_NS = 10**9
 NOON_S = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp())
 TOKENS = (1, 2, 3, 4, 5, 6, 7)
-
-
-@pytest.fixture
-def store(any_store_url: str) -> Iterator[RecordStore]:
-    store = RecordStore(any_store_url)
-    store.create()
-    yield store
-    store.close()
 
 
 def some(seed: int, count: int = 300) -> list[Row]:
@@ -140,9 +131,7 @@ def test_pieces_cover_a_time_once() -> None:
             assert from_s % size == to_s % size == 0
 
 
-def test_names_beyond_the_bound_are_counted_together(any_store_url: str) -> None:
-    store = RecordStore(any_store_url)
-    store.create()
+def test_names_beyond_the_bound_are_counted_together(store: RecordStore) -> None:
     most = {"user": 2, "feature": 9, "alias": 9, "model": 9, "group": 9}
     for turn, segment in enumerate("abc"):  # a new loader each time remembers nothing
         intake = Intake(store.database, Names(most))
@@ -151,12 +140,9 @@ def test_names_beyond_the_bound_are_counted_together(any_store_url: str) -> None
     found = {each.name: each.cost_nanousd for each in ask(store, "user", 0, DAY_S).rows}
     assert found == {"u0": 3, "u1": 3, "other": 6}
     assert store.held.charged("user", None, 0) == {"u0": 3, "u1": 3, "u2": 3, "u3": 3}
-    store.close()
 
 
-def test_combinations_beyond_the_bound_are_counted_together(any_store_url: str) -> None:
-    store = RecordStore(any_store_url)
-    store.create()
+def test_combinations_beyond_the_bound_are_counted_together(store: RecordStore) -> None:
     most = {"user": 9, "feature": 9, "alias": 9, "model": 9, "group": 3}
     intake = Intake(store.database, Names(most))
     rows = [row(n, user=f"u{n}", started_ns=n, cost_nanousd=1) for n in range(8)]
@@ -166,7 +152,6 @@ def test_combinations_beyond_the_bound_are_counted_together(any_store_url: str) 
     assert found["other"] == 5
     with store.database.reading() as connection:
         assert len(connection.execute(select(rollups_minute)).all()) == 4
-    store.close()
 
 
 @pytest.mark.parametrize("step", ["hour", "day"])

@@ -36,11 +36,11 @@ class Place:
 
 
 @pytest.fixture
-def place(ready_url: str, tmp_path: Path) -> Iterator[Place]:
+def place(any_made_url: str, tmp_path: Path) -> Iterator[Place]:
     path = tmp_path / "tidegate.yaml"
     path.write_text(ONE)
     file = Written(path, None, load(path))
-    with serving(ready_url, tmp_path / "beside", file) as served:
+    with serving(any_made_url, tmp_path / "beside", file) as served:
         yield Place(served, path, file)
 
 
