@@ -172,7 +172,7 @@ class KeyBlocked(Forbidden):
 
 
 class PriceUnknown(Forbidden):
-    """A budget covers the request, and a target of its plan has no price."""
+    """A budget covers the request, and what it may cost is not known: no price, or a fee."""
 
     code = "price_unknown"
     remedy = "The operator sets `price` on the target, or `unpriced: allow`."

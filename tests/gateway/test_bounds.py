@@ -192,6 +192,24 @@ def test_each_call_of_a_tool_that_the_provider_runs_is_another_round(
 
 
 @pytest.mark.parametrize(
+    ("made", "fees"),
+    [
+        (call("responses", input="x", tools=[{"type": "web_search"}]), True),
+        (call("responses", input="x", tools=[{"type": "code_interpreter"}]), True),
+        (call("responses", input="x", tools=[{"type": "mcp"}]), False),
+        (call("messages", tools=[{"type": "web_search_20250305", "max_uses": 2}]), True),
+        (call("messages", tools=[{"type": "web_fetch_20250910"}]), False),
+        (call("messages", tools=[{"type": "bash_20250124"}, {"name": "look"}]), False),
+        (call("chat", messages=ASKED, web_search_options={}), True),
+        (call("chat", messages=ASKED, plugins=[{"id": "web"}]), True),
+        (call("chat", messages=ASKED, tools=[{"type": "function", "function": {}}]), False),
+    ],
+)
+def test_tools_that_a_provider_runs_for_a_fee_are_found(made: Call, *, fees: bool) -> None:
+    assert bounds.heard(made, json.dumps(made.body).encode()).fees is fees
+
+
+@pytest.mark.parametrize(
     ("made", "answers"),
     [
         (call(n=3), 3),

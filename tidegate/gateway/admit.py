@@ -248,6 +248,7 @@ class Desk:
             else:
                 whole, plan = plan, _without(plan, unpriced)
                 _leave_out(record, whole, plan, "nobody knows its price, and a budget pays")
+        self._refuse_fees(heard, most)
         if not plan.choices:
             raise PriceUnknown(
                 f"A budget covers this request, and nobody knows what {unpriced[0].name} costs."
@@ -256,6 +257,14 @@ class Desk:
         if output and asked is None:
             plan = self._with_bounds(plan)
         return plan, min(most, MOST_NANOUSD)
+
+    def _refuse_fees(self, heard: bounds.Heard, most: int) -> None:
+        if heard.fees and most and not self._unpriced:
+            raise PriceUnknown(
+                "A budget covers this request, and nobody knows what the tools that the provider"
+                " runs will cost beside the tokens. Leave them out, or let your own code run them.",
+                param="tools",
+            )
 
     def _with_bounds(self, plan: Plan) -> Plan:
         """`plan` with a limit on the answers of targets that have none."""

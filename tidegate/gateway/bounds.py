@@ -6,8 +6,8 @@ refers to. A picture is charged as no more than `MEDIUM_TOKENS`. A document is r
 page as a picture besides, and what a provider keeps (a file, a response, a prompt) can be anything:
 no more than the model's window. A tool that the provider runs itself is another round, which reads
 all of it again; where nobody says how many there may be, `HOSTED_ROUNDS` are taken for the most.
-That is the one bound that a provider does not have to keep, and what it charges for each search or
-minute of a tool beside the tokens is in no price: `unpriced` says nothing of it.
+That is the one bound that a provider does not have to keep. What it charges for each search or
+minute of a tool beside the tokens is in no price: `fees` says that there is such a tool.
 
 Sources: platform.openai.com/docs/guides/images-vision (the dearest picture: 48,169 tokens),
 docs.anthropic.com/en/docs/build-with-claude/pdf-support, ai.google.dev/gemini-api/docs/tokens,
@@ -74,6 +74,8 @@ _CALLERS_TOOLS = (
     "apply_patch",
 )  # fmt: skip
 """What types of tools begin with that the caller runs itself."""
+_TOKENS_ONLY = ("mcp", "web_fetch", "tool_search", "advisor")
+"""And those that the provider runs for nothing but the tokens."""
 _PLAIN_MESSAGE = frozenset({"role", "content", "name"})
 _PLAIN_FIELDS = frozenset({
     "model", "messages", "system", "stream", "stream_options", "max_tokens",
@@ -96,6 +98,8 @@ class Heard(Struct, frozen=True):
     """How often a provider may read it, before it answers."""
     widened: bool = False
     """Whether the caller asks for a wider window than the model's usual one."""
+    fees: bool = False
+    """Whether it lets the provider run tools that may cost something beside the tokens."""
 
 
 def heard(call: Call, body: bytes) -> Heard:
@@ -106,7 +110,7 @@ def heard(call: Call, body: bytes) -> Heard:
     if CONTINUED in fields or (b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None):
         body = _encode(fields)  # with what goes before it, and with every word as it is written
         size_bytes = max(size_bytes, len(body))
-    tokens, rounds = size_bytes + UNSEEN_TOKENS, 0
+    tokens, rounds, fees = size_bytes + UNSEEN_TOKENS, 0, False
     for word in _MEDIUM_WORDS:
         if word in body:
             media = max(len(_MEDIUM_TYPE.findall(body)), len(_MEDIUM_KEY.findall(body)))
@@ -118,12 +122,13 @@ def heard(call: Call, body: bytes) -> Heard:
             whole = _WHOLE.search(body) is not None
             break
     if "tools" in fields:
-        typed, rounds = _tools(fields)
+        typed, rounds, fees = _tools(fields)
         tokens += UNSEEN_TOKENS * typed
     if "web_search_options" in fields or "mcp_servers" in fields or "plugins" in fields:
         rounds += HOSTED_ROUNDS
+        fees = fees or "web_search_options" in fields or "plugins" in fields
     widened = bool(call.forward) and any(b"context" in value for _, value in call.forward)
-    return Heard(tokens, whole, rounds + 1, widened)
+    return Heard(tokens, whole, rounds + 1, widened, fees)
 
 
 def _is_plain(fields: dict[str, Any]) -> bool:
@@ -224,12 +229,15 @@ def _is_seen(item: object) -> bool:
     return "content" in item if kind == "message" else kind in _SEEN_ITEMS
 
 
-def _tools(body: dict[str, Any]) -> tuple[int, int]:
-    """How many tools are of a kind that a vendor knows; how often the provider may call its own."""
+def _tools(body: dict[str, Any]) -> tuple[int, int, bool]:
+    """How many tools are of a kind that a vendor knows; how often the provider may call its own.
+
+    And whether one of these may cost something beside the tokens.
+    """
     tools = body["tools"]
     if not isinstance(tools, list):
-        return 0, 0
-    typed, uses = 0, list[int]()
+        return 0, 0, False
+    typed, uses, fees = 0, list[int](), False
     for tool in cast("list[object]", tools):
         if not isinstance(tool, dict):
             continue
@@ -240,9 +248,10 @@ def _tools(body: dict[str, Any]) -> tuple[int, int]:
         typed += 1
         if not kind.startswith(_CALLERS_TOOLS):
             uses.append(_number(tool.get("max_uses")) or HOSTED_ROUNDS)
+            fees = fees or not kind.startswith(_TOKENS_ONLY)
     if not uses:
-        return typed, 0
-    return typed, _number(body.get("max_tool_calls")) or sum(uses)
+        return typed, 0, False
+    return typed, _number(body.get("max_tool_calls")) or sum(uses), fees
 
 
 def _thought(body: dict[str, Any]) -> int:
