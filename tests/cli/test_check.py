@@ -152,7 +152,7 @@ def test_init_into_a_directory_uses_the_usual_name(here: Path) -> None:
 def test_init_where_nothing_can_be_written_says_so() -> None:
     result = run("init", "none/tidegate.yaml")
     assert result.exit_code == 1
-    assert "No such file or directory" in result.stderr
+    assert "There is no directory none; make it first." in result.stderr
 
 
 def test_schema_prints_the_schema() -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 import click
 
 from tidegate.cli.admin.options import as_json
-from tidegate.cli.admin.place import settings
+from tidegate.cli.admin.place import here, settings
 from tidegate.cli.admin.screen import print_json, say
 from tidegate.control.admin.signin import TOKEN_FILE
-from tidegate.net.door import find, url_of
 
 
 @click.command
@@ -25,21 +24,20 @@ def console(config: Path, *, opens: bool, as_json: bool) -> None:
     """Say where the console is, and what to sign in with."""
     found = settings(config)
     control, spool = found.control, found.spool.directory
-    door = find(spool)
-    here = door.url if door is not None else url_of(control.host, control.port)
-    url, token = f"{control.url or here}/console/", spool / TOKEN_FILE
+    local, token = here(found), spool / TOKEN_FILE
+    url = f"{control.url or local}/console/"
     if as_json:
-        print_json({"url": url, "here": f"{here}/console/", "token_file": str(token)})
+        print_json({"url": url, "here": f"{local}/console/", "token_file": str(token)})
     else:
         click.echo(url)
         if control.url is not None:
-            say(f"On this machine: {here}/console/")
+            say(f"On this machine: {local}/console/")
         if token.exists():
             say(f"Sign in with an admin token; the first one is in {token}")
         else:
             say(
-                f"Sign in with an admin token. There is none in {token}: its first start leaves "
-                "one there (`tidegate serve`), `tidegate tokens create` makes others."
+                f"Sign in with an admin token. There is none in {token}: the first "
+                "`tidegate serve` leaves one there, `tidegate tokens create` makes others."
             )
     if opens and not webbrowser.open(url):
         raise click.ClickException("There is no browser to open it in.")

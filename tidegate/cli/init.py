@@ -26,6 +26,8 @@ def init(path: Path, *, force: bool) -> None:
             file.write(template(local=local))
     except FileExistsError:
         raise click.ClickException(f"{path} is there already; --force writes over it.") from None
+    except FileNotFoundError:
+        raise click.ClickException(f"There is no directory {path.parent}; make it first.") from None
     except OSError as error:
         raise click.ClickException(f"Cannot write {path}: {error.strerror}.") from error
     served = "the embedded model SmolLM2-135M" if local else "the simulated provider"
