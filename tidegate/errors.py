@@ -24,6 +24,7 @@
     │   └── Draining            503
     ├── UpstreamError           502  a target failed
     │   ├── UpstreamRefused     4xx  it says the caller's request is wrong
+    │   ├── UpstreamModelGone   404  it does not have the target's model, or no longer
     │   ├── UpstreamDenied      502  it does not accept our credentials
     │   ├── UpstreamRateLimited 429
     │   ├── UpstreamFailed      502  it answered 5xx or something unexpected
@@ -312,6 +313,18 @@ class Unsupported(UpstreamError):
     type = "invalid_request_error"
     retryable = False
     remedy = "Leave the field out, or let the operator set `unsupported: drop` on the alias."
+
+
+class UpstreamModelGone(UpstreamError):
+    """The target's model is not there, or no longer (404, 410): the configuration names another."""
+
+    status = 404
+    code = "upstream_model_gone"
+    type = "invalid_request_error"
+    retryable = False
+    upstream_code: str | None = None
+    """The provider's own code: passed on, as that of a refusal is."""
+    remedy = "The operator must name a model that the provider has in the target's `model`."
 
 
 class UpstreamDenied(UpstreamError):

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, NotFoundError
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from .conftest import Gateway, Open
@@ -47,6 +47,10 @@ models:
     targets: [{{provider: one, model: m-1}}]
     degraded: {{text: "Back soon."}}
     retry: {{attempts: 1}}
+  any/*:
+    targets: [{{provider: one, model: "*"}}]
+    fallback: [second]
+    breaker: {{failures: 2, cooldown: 1m}}
   rests:
     targets: [{{provider: one, model: m-1}}]
     retry: {{attempts: 1}}
@@ -72,6 +76,14 @@ OVERFLOW = Step(
         {"error": {"message": "too long", "code": "context_length_exceeded", "type": "x"}}
     ).encode(),
 )
+
+
+def refusal(status: int, message: str, code: str | None = None) -> Step:
+    error = {"message": message, "code": code, "type": "invalid_request_error"}
+    return Step(status, body=json.dumps({"error": error}).encode())
+
+
+NO_MODEL = refusal(404, "The model `m-1` does not exist or you do not have access to it.")
 
 
 class House:
@@ -128,6 +140,62 @@ async def test_a_callers_mistake_is_not_tried_again(build: Any, status: int) -> 
     with pytest.raises(Exception, match="scripted"):
         await house.text("covered")
     assert (house.one.calls, house.two.calls) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        NO_MODEL,
+        refusal(404, "Not here.", "model_not_found"),
+        refusal(400, "It has been decommissioned.", "model_decommissioned"),
+        refusal(404, "model: m-1"),
+        refusal(404, "The API deployment for this resource does not exist."),
+        refusal(404, "This model version has reached the end of its life."),
+        Step(410),
+    ],
+)
+async def test_a_model_that_is_gone_leads_elsewhere(build: Any, gone: Step) -> None:
+    house = await build((gone,))
+    assert await house.text("covered") == "Hello there."
+    assert (house.one.calls, house.two.calls) == (1, 1)
+    assert await house.outcomes() == ["upstream_model_gone", "ok"]
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        refusal(404, "No such File object: file-1."),
+        refusal(404, "This is a chat model and not supported in the v1/completions endpoint."),
+        refusal(400, "The model does not exist."),
+    ],
+)
+async def test_what_the_caller_named_and_is_not_there_is_its_mistake(
+    build: Any, missing: Step
+) -> None:
+    house = await build((missing,))
+    with pytest.raises(Exception, match=r"40[04]"):
+        await house.text("covered")
+    assert (house.one.calls, house.two.calls) == (1, 0)
+    assert await house.outcomes() == ["upstream_refused"]
+
+
+async def test_a_model_that_is_gone_rests_and_is_told_in_the_providers_words(build: Any) -> None:
+    house = await build((NO_MODEL, NO_MODEL))
+    for _ in range(2):
+        with pytest.raises(NotFoundError, match="does not exist"):
+            await house.text("rests")
+    with pytest.raises(Exception, match="resting"):
+        await house.text("rests")
+    assert house.one.calls == 2
+
+
+async def test_a_wrong_name_of_a_caller_rests_no_model(build: Any) -> None:
+    house = await build((NO_MODEL, NO_MODEL))
+    for _ in range(2):
+        with pytest.raises(NotFoundError, match="does not exist"):
+            await house.text("any/m-9")
+    assert await house.text("any/m-1") == "Hello there."
+    assert (house.one.calls, house.two.calls) == (3, 0)
 
 
 async def test_a_retry_after_is_waited_for(build: Any) -> None:

@@ -18,6 +18,7 @@ from tidegate.errors import (
     UpstreamDenied,
     UpstreamFailed,
     UpstreamMalformed,
+    UpstreamModelGone,
     UpstreamProtocol,
     UpstreamRateLimited,
     UpstreamTimeout,
@@ -36,6 +37,7 @@ _DAMNING = (
     UpstreamProtocol,
     UpstreamMalformed,
     UpstreamDenied,
+    UpstreamModelGone,
     UpstreamRateLimited,
 )
 _NO_HEDGE = HedgeSettings(max_share=0.0, max_cost_share=0.0)

@@ -20,6 +20,7 @@ from tidegate.errors import (
     UpstreamDenied,
     UpstreamError,
     UpstreamFailed,
+    UpstreamModelGone,
     UpstreamRateLimited,
     UpstreamRefused,
 )
@@ -42,8 +43,23 @@ CONTENT_TYPE = b"content-type"
 _VERSION = re.compile(r"v\d+\w{0,8}")
 _REFUSALS = frozenset(range(400, 500)) - {408, 425}
 """What has a client to correct; the two say to try again."""
+_NOT_FOUND, _GONE = 404, 410
+_GONE_CODES = frozenset({
+    "model_not_found", "model_not_available", "model_decommissioned", "DeploymentNotFound",
+})  # fmt: skip
+_NO_MODEL = re.compile(
+    r"\b(models?|deployment)\b.*("
+    r"not found|not exist|no longer|end of its life|not available|decommissioned|retired"
+    r")"
+    r"|^model: |^no endpoints found",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How a 404 speaks of the model, and of no file or answer that the caller named."""
 _PASSED_ON = frozenset({b"openai-processing-ms", b"openai-version"})
 _REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id"})
+
+
+_OF_ALL = (UpstreamDenied, UpstreamModelGone, UpstreamRateLimited)
 
 
 class Keeper(Protocol):
@@ -126,7 +142,7 @@ class HttpProvider:
             head_s = self._time() - began_s
             try:
                 if response.status != GOOD or self.accounts.several or account.retired:
-                    await self._judge(response, account)
+                    await self._judge(response, account, choice)
                 elif began_s >= self._hears_s and self.hear is not None:
                     self._hears_s = began_s + HEAR_EVERY_S
                     quota = read_quota(response.headers, time.time())
@@ -141,8 +157,8 @@ class HttpProvider:
             self._ended(replica, head_s, error)
             if self._only is None and error.elsewhere:
                 error.place = replica
-                # Of an account's limits and rights the other servers know as well.
-                if not isinstance(error, UpstreamDenied | UpstreamRateLimited):
+                # Of an account's limits and rights, and of models, the others know as well.
+                if not isinstance(error, _OF_ALL):
                     error.spare = error.spare or self.replicas.spare(self._time(), replica)
             raise
         except BaseException:
@@ -212,7 +228,7 @@ class HttpProvider:
         if self._keeper is not None:
             await self._keeper.ready(min(KEEPER_WAIT_S, deadline - self._time()))
 
-    async def _judge(self, response: Response, account: Account) -> None:
+    async def _judge(self, response: Response, account: Account, choice: Choice) -> None:
         """Learn from the head of an answer. Raises: the `UpstreamError` that it stands for."""
         now_s = self._time()
         if self.accounts.several:
@@ -222,6 +238,8 @@ class HttpProvider:
             return
         body = await _told(response, now_s + ERROR_WAIT_S)
         error = _meant(response.status, self._dialect.refusal(response.status, body))
+        if type(error) is UpstreamRefused and "*" not in choice.target.model:
+            error = _of_model(response.status, error)
         error.retry_after_s = retry_after_s(response, error.retry_after_s)
         self.accounts.ended(account, error, now_s)
         if isinstance(error, UpstreamDenied | UpstreamRateLimited):
@@ -255,6 +273,22 @@ def _meant(status: int, error: UpstreamError) -> UpstreamError:
     refused = UpstreamRefused(error.message)
     refused.status = status
     return refused
+
+
+def _of_model(status: int, error: UpstreamRefused) -> UpstreamError:
+    """`error`, unless what is wrong with the request is the model that the operator named.
+
+    Where the caller names it (a `*`), it is the caller's mistake.
+    """
+    if not (
+        status == _GONE
+        or error.upstream_code in _GONE_CODES
+        or (status == _NOT_FOUND and _NO_MODEL.search(error.message))
+    ):
+        return error
+    gone = UpstreamModelGone(error.message, param=error.param)
+    gone.upstream_code = error.upstream_code
+    return gone
 
 
 async def _told(response: Response, until: float) -> bytes:

@@ -21,6 +21,7 @@ from tidegate.errors import (
     DeadlineExceeded,
     UpstreamDenied,
     UpstreamError,
+    UpstreamModelGone,
     UpstreamRateLimited,
     UpstreamRefused,
 )
@@ -183,7 +184,7 @@ class Replicas:
         log.log(level, message, extra={"fields": fields})
 
 
-_ANSWERS = (UpstreamRefused, UpstreamDenied)
+_ANSWERS = (UpstreamRefused, UpstreamDenied, UpstreamModelGone)
 """Errors that a server in good health gives: it did answer."""
 
 _NOT_ITS_FAULT = (UpstreamRateLimited, DeadlineExceeded)
