@@ -6,7 +6,7 @@ import pytest
 
 from tidegate.admission.embedded import Embedded
 from tidegate.admission.engine import Ask, Spent
-from tidegate.admission.scopes import OVER_S, Scopes
+from tidegate.admission.scopes import OVER_S, STEP, Scopes
 from tidegate.errors import LimitReached, LimitsUnavailable
 from tidegate.limits import DAY_S, Balance, Budget, Limits, Rate, Rule, Scope
 
@@ -166,3 +166,47 @@ def test_a_changed_limit_counts_at_once_and_keeps_what_was_counted() -> None:
     engine.admit(ask(("user", "a")))
     with pytest.raises(LimitReached):
         engine.admit(ask(("user", "a")))
+
+
+def many(nanousd: int) -> list[Balance]:
+    began_ns = NOON_NS - DAY_S * 10**9 // 2
+    names = [f"u{number}" for number in range(5 * STEP)]
+    return [Balance("user", name, "day", "UTC", began_ns, nanousd) for name in names]
+
+
+def is_admitted(engine: Embedded, name: str, nanousd: int) -> bool:
+    try:
+        engine.settle(engine.admit(ask(("user", name), nanousd=nanousd)), ())
+    except (LimitReached, LimitsUnavailable):
+        return False
+    return True
+
+
+def test_nobody_is_let_in_before_the_last_balance_is_there() -> None:
+    engine = Embedded([Rule("user", MONEY)], monotonic=Time())
+    steps = engine.restoring(many(95))
+    for _ in range(4):
+        next(steps)
+        assert engine.incomplete
+        assert not any(is_admitted(engine, name, 1) for name in ("u0", f"u{5 * STEP - 1}", "new"))
+    for _ in steps:  # all is known, and taken in force step by step
+        assert not is_admitted(engine, "u0", 6)
+    assert not engine.incomplete
+    assert [is_admitted(engine, "u0", nanousd) for nanousd in (6, 5)] == [False, True]
+    assert is_admitted(engine, "new", 100)
+
+
+def test_balances_outlast_rules_that_change_while_they_are_taken_in() -> None:
+    engine = Embedded([Rule("user", MONEY)], monotonic=Time())
+    steps = engine.restoring(many(95))
+    next(steps)
+    engine.replace([])  # what is in is dropped
+    engine.replace([Rule("user", MONEY)])
+    next(steps)
+    engine.replace([Rule("user", MONEY), Rule("team", MONEY)])  # what is in stays
+    for _ in steps:
+        pass
+    assert [is_admitted(engine, name, 6) for name in ("u0", f"u{5 * STEP - 1}")] == [False, False]
+    assert [is_admitted(engine, name, 5) for name in ("u0", f"u{5 * STEP - 1}")] == [True, True]
+    with pytest.raises(LimitsUnavailable):
+        engine.admit(ask(("team", "a"), nanousd=1))

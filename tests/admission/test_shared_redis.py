@@ -434,7 +434,8 @@ async def test_a_budget_that_came_after_balances_were_asked_for_waits_for_its_ow
     day = Budget(CAP, "day")
     one.replace([*MONEY, Rule("user", Limits(budgets=(day,)))])
     one.restore([balance(100)], awaited=awaited)  # an answer that knows nothing of users
-    await until(lambda: money(asking) == (100, 0))
+    await until(lambda: not one.awaited & awaited)
+    assert money(asking) == (100, 0)
     await one.admit(ask(1))
     user: Scope = ("user", "a")
     with pytest.raises(LimitsUnavailable):

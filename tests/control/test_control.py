@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from spools import Spool, names, record
 
+from tidegate.admission import told
 from tidegate.ledger.segment import segments
 from tidegate.ledger.spool import SpoolWriter
-from tidegate.limits import Balance, Owed
+from tidegate.limits import Balance
 from tidegate.net import door
 from tidegate.policy.board import Poster, Sources
 from tidegate.policy.health import HealthSettings, Wards
@@ -193,7 +193,7 @@ def balances(directory: Path, port: int) -> list[Balance]:
     url = f"http://127.0.0.1:{port}/internal/balances"
     asked = urllib.request.Request(url, headers={"authorization": f"Bearer {hung.word}"})
     with urllib.request.urlopen(asked, timeout=10) as answer:
-        return msgspec.msgpack.decode(answer.read(), type=Owed).balances
+        return [each for piece in told.read(answer.read()) for each in piece.balances]
 
 
 def test_balances_are_for_gateways_only(spool: Spool, start: Callable[..., Control]) -> None:

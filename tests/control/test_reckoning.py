@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 from spools import Spool
 
+from tidegate.admission import told
 from tidegate.control.loader import Loader
 from tidegate.control.reckoning import FAILING, FOUND, WRONG, Reckoning, Terms
-from tidegate.limits import Budget, Limits, Owed, Rule
+from tidegate.limits import Budget, Limits, Rule
 from tidegate.store.records import RecordStore
 from tidegate.store.retention import Retention
 from tidegate.telemetry.record import Record, encode
@@ -56,7 +56,7 @@ class Place:
     async def told(self, query: bytes = b"") -> dict[str, int]:
         status, body = await self.reckoning.serve("GET", query)
         assert status == FOUND
-        found = msgspec.msgpack.decode(body, type=Owed).balances
+        found = [each for piece in told.read(body) for each in piece.balances]
         return {each.name: each.nanousd for each in found}
 
 

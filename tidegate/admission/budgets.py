@@ -22,12 +22,14 @@ PERIODS_KEPT: Final = 4
 class Pot:
     """The money of one budget in one period."""
 
-    __slots__ = ("began_ns", "ends_ns", "held", "provider", "settled")
+    __slots__ = ("began_ns", "brought", "ends_ns", "held", "provider", "settled")
 
     def __init__(self, began_ns: int, ends_ns: int | None, provider: str | None = None) -> None:
         self.began_ns = began_ns
         self.ends_ns = FOREVER_NS if ends_ns is None else ends_ns
         self.settled = 0
+        self.brought = 0
+        """Of that, what was spent before it was counted here."""
         self.held = 0
         self.provider = provider
         """Whose charges alone it pays, if it is one provider's."""
@@ -101,8 +103,10 @@ class Purse:
         self.limit = budget.nanousd if self.known else UNKNOWN
 
     def restore(self, began_ns: int, nanousd: int) -> None:
-        """Add what was spent before, in the period that began at `began_ns`."""
-        self.at(began_ns).settled += nanousd
+        """Add what was spent before, in the period that began at `began_ns`: once, told twice."""
+        pot = self.at(began_ns)
+        pot.settled += nanousd - pot.brought
+        pot.brought = nanousd
 
     def counts(self, unix_ns: int) -> bool:
         """Whether it holds anything, or has spent something in a period that is not over."""

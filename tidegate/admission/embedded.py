@@ -75,7 +75,17 @@ class Embedded:
 
     def restore(self, balances: Iterable[Balance], *, awaited: Awaited | None = None) -> None:
         """Begin with `balances`; whatever is known already is not changed by them."""
-        self._scopes.restore(balances, self._now_s(), awaited)
+        for _ in self.restoring(balances, awaited=awaited):
+            pass
+
+    def restoring(
+        self, balances: Iterable[Balance], *, awaited: Awaited | None = None
+    ) -> Iterator[None]:
+        """As `restore`, in steps of a few milliseconds; requests may go on between them.
+
+        What waits for balances is let in when all of them are there, and no sooner.
+        """
+        return self._scopes.restoring(list(balances), self._now_s(), awaited)
 
     def limited(self, scopes: Iterable[Scope]) -> bool:
         """Whether any limit at all stands on one of `scopes`."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
@@ -26,6 +26,8 @@ from tidegate.errors import LimitsUnavailable
 from tidegate.limits import DAY_S, Balance, Budget, Kind, Limits, Period, Rate, Rule, Scope
 
 LOOKS, LOOKS_WHEN_FULL = 2, 256
+STEP: Final = 50
+"""Balances that are taken in at once: a millisecond."""
 OVER_S: Final = 600.0
 """How long a period must be seen to be over before its money is forgotten: clocks jump."""
 NONE: Final = Limits()
@@ -76,6 +78,8 @@ class Scopes:
         self._stale: dict[Scope, Gauge] = {}
         self._rows: dict[Kind, deque[Gauge]] = {}
         self._calendar = Calendar()
+        self._changes = 0
+        """Of the rules."""
         self._unknown: set[Waiting] = set()
         self._named: dict[Scope, Limits] = {}
         self._unnamed: dict[Kind, Limits] = {}
@@ -106,6 +110,7 @@ class Scopes:
         A budget that did not stand before waits for its balances; what had been counted of one
         that stands no longer is dropped, since from now on nobody counts it.
         """
+        self._changes += 1
         before, before_of_kind = self._named, self._unnamed
         named: dict[Scope, Limits] = {}
         unnamed: dict[Kind, Limits] = {}
@@ -163,34 +168,50 @@ class Scopes:
         self.table[scope] = gauge
         return gauge
 
-    def restore(
-        self, balances: Iterable[Balance], now_s: float, awaited: Awaited | None = None
-    ) -> None:
-        """Add what was spent before to the budgets of which that is not known yet.
+    def restoring(
+        self, balances: Sequence[Balance], now_s: float, awaited: Awaited | None = None
+    ) -> Iterator[None]:
+        """Add what was spent before to the budgets of which that is not known yet, step by step.
 
         Those that were not `awaited` when the balances were asked for wait on. However many there
-        are, each gets its gauge: the bound is for what callers make up.
+        are, each gets its gauge: the bound is for what callers make up. All of them wait until
+        the last one is in; if the rules change before, what is in is passed over, and what was
+        dropped with its rule comes in again.
         """
-        later = set[Waiting]() if awaited is None else self._unknown - awaited
-        for balance in balances:
-            scope: Scope = (balance.kind, balance.name)
-            span = (balance.period, balance.timezone)
-            limits = self.limits(scope)
-            if span not in _spans(limits) or _among(later, scope, span):
-                continue
-            gauge = self.seen(scope, now_s, balance.began_ns)
-            if gauge is None:
-                gauge = self.table[scope] = Gauge(scope, now_s)
-                self._rows.setdefault(balance.kind, deque()).append(gauge)
-                self._fit(gauge, limits, now_s, balance.began_ns)
-            for purse in gauge.purses:
-                if not purse.known and _span(purse.budget) == span:
-                    purse.restore(balance.began_ns, balance.nanousd)
-        self._unknown = later
-        for gauge in self.gauges():
-            for purse in gauge.purses:
-                if not _among(later, gauge.scope, _span(purse.budget)):
-                    purse.fit(purse.budget, known=True)
+        awaited = frozenset(self._unknown) if awaited is None else awaited
+        changes = -1
+        while changes != self._changes:
+            changes = self._changes
+            for at in range(0, len(balances), STEP):
+                if at:
+                    yield
+                later = self._unknown - awaited
+                for balance in balances[at : at + STEP]:
+                    self._restore(balance, later, now_s)
+        self._unknown -= awaited
+        gauges = list(self.gauges())
+        for at in range(0, len(gauges), STEP):
+            if at:
+                yield
+            for gauge in gauges[at : at + STEP]:
+                for purse in gauge.purses:
+                    if not _among(self._unknown, gauge.scope, _span(purse.budget)):
+                        purse.fit(purse.budget, known=True)
+
+    def _restore(self, balance: Balance, later: set[Waiting], now_s: float) -> None:
+        scope: Scope = (balance.kind, balance.name)
+        span = (balance.period, balance.timezone)
+        limits = self.limits(scope)
+        if not _has(limits, span) or _among(later, scope, span):
+            return
+        gauge = self.seen(scope, now_s, balance.began_ns)
+        if gauge is None:
+            gauge = self.table[scope] = Gauge(scope, now_s)
+            self._rows.setdefault(balance.kind, deque()).append(gauge)
+            self._fit(gauge, limits, now_s, balance.began_ns)
+        for purse in gauge.purses:
+            if not purse.known and _span(purse.budget) == span:
+                purse.restore(balance.began_ns, balance.nanousd)
 
     def _fit(self, gauge: Gauge, limits: Limits, now_s: float, unix_ns: int) -> None:
         if limits is gauge.limits:
@@ -246,6 +267,10 @@ def _span(budget: Budget) -> Span:
 
 def _spans(limits: Limits) -> set[Span]:
     return {_span(budget) for budget in limits.budgets}
+
+
+def _has(limits: Limits, span: Span) -> bool:
+    return any(_span(budget) == span for budget in limits.budgets)
 
 
 def _among(unknown: set[Waiting], scope: Scope, span: Span) -> bool:

@@ -22,8 +22,8 @@ from tidegate.admission.shared_untold import unpacked
 from tidegate.clock import Clock
 from tidegate.limits import Balance, Budget, OpenHold, Period, span_of
 
-AT_ONCE = 500
-"""Balances in one step: Redis does nothing else meanwhile."""
+AT_ONCE = 250
+"""Balances in one step: neither Redis nor this process does anything else meanwhile."""
 STEP_S = 2.0
 SEEDING_MS = b"10000"
 """How long a gateway that ended while it told Redis keeps the others from it."""
@@ -124,15 +124,15 @@ class Seeds:
         self, line: Line, brought: _Brought
     ) -> tuple[str | None, frozenset[bytes]]:
         now_ns = self._clock.now_ns()
-        covered = [
-            (name, balance)
-            for balance in brought.balances
-            if (name := self._parts.cover(balance)) and name in brought.names
-        ]
-        for _, balance in covered:
-            self._learned(_money(self._keys, balance)[0], balance.nanousd)
-        for at in range(0, len(covered), AT_ONCE):
-            await self._tell(line, b"", [], covered[at : at + AT_ONCE])
+        for at in range(0, len(brought.balances), AT_ONCE):
+            covered = [
+                (name, balance)
+                for balance in brought.balances[at : at + AT_ONCE]
+                if (name := self._parts.cover(balance)) and name in brought.names
+            ]
+            for _, balance in covered:
+                self._learned(_money(self._keys, balance)[0], balance.nanousd)
+            await self._tell(line, b"", [], covered)
         before, _ = await self._tell(line, b"", [], [])
         for hold in () if before else brought.holds:  # what Redis knows, it knows the holds of
             command = _held_again(self._keys, hold, now_ns)

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qs
 
-import msgspec
-
+from tidegate.admission import told
 from tidegate.clock import Clock, SystemClock
 from tidegate.control.balances import owed
 from tidegate.control.catchup import catch_up
 from tidegate.control.lost import Policy, settle_lost
-from tidegate.limits import Owed, Rule
+from tidegate.limits import Rule
 from tidegate.store.feedback import FeedbackStore
 from tidegate.store.records import RecordStore
 from tidegate.store.retention import UNTOLD, Retention, purge
@@ -42,7 +41,7 @@ GONE_NS: Final = 900 * 10**9
 _LOOK_S: Final = 0.05
 
 Answer = tuple[int, bytes]
-"""Status and body; what is owed is in msgpack."""
+"""Status and body, which `admission.told` reads."""
 
 _log = logging.getLogger("tidegate.control")
 
@@ -114,7 +113,7 @@ class Reckoning:
             dead = {worker: int(began)}
         if not await self._loaded():
             return FAILING, b""
-        return FOUND, msgspec.msgpack.encode(await asyncio.to_thread(self._reckon, dead))
+        return FOUND, await asyncio.to_thread(self._reckon, dead)
 
     async def _loaded(self) -> bool:
         """Load everything that was recorded until now; whether that could be done."""
@@ -144,11 +143,11 @@ class Reckoning:
         """
         await asyncio.to_thread(self._keep)
 
-    def _reckon(self, dead: dict[str, int]) -> Owed:
+    def _reckon(self, dead: dict[str, int]) -> bytes:
         while catch_up(self._store):
             pass
         self._settle(dead)
-        return owed(self._store, self._rules(), self._clock.now_ns())
+        return told.write(owed(self._store, self._rules(), self._clock.now_ns()))
 
     def _keep(self) -> None:
         while catch_up(self._store):

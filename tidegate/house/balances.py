@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from tidegate.admission import told
 from tidegate.errors import Unavailable
 from tidegate.house.counting import Counting
 from tidegate.limits import Owed
@@ -29,7 +30,6 @@ PATIENCE_S = 60.0
 log = logging.getLogger("tidegate.house")
 
 _pause = partial(asyncio.sleep, LOOK_S)
-_decode = msgspec.msgpack.Decoder(Owed).decode
 
 
 async def keep_balanced(
@@ -53,7 +53,7 @@ async def keep_balanced(
                 status, body = await control.ask("GET", path, PATIENCE_S)
                 if status == FOUND:
                     if waits:  # else Redis knows more than we were told just now
-                        counting.begin_with(_decode(body), awaited)
+                        await counting.begin_with(await _read(body), awaited)
                     tries, first = 0, False
             except (Unavailable, msgspec.DecodeError) as error:
                 tries += 1
@@ -63,3 +63,13 @@ async def keep_balanced(
                         extra={"fields": {"reason": str(error)}},
                     )
         await pause()
+
+
+async def _read(body: bytes) -> Owed:
+    """What is owed; requests go on between its pieces. Raises: `msgspec.DecodeError`."""
+    owed = Owed([], [])
+    for piece in told.read(body):
+        owed.balances.extend(piece.balances)
+        owed.holds.extend(piece.holds)
+        await asyncio.sleep(0)
+    return owed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import os
 from collections.abc import Iterable
@@ -95,13 +97,14 @@ class Counting:
         """Whether what was spent has to be told."""
         return bool(self.engine.awaited) if self.shared is None else self._need.stands
 
-    def begin_with(self, owed: Owed, awaited: Awaited) -> None:
-        """Go on from what was spent, and from what was held just now.
+    async def begin_with(self, owed: Owed, awaited: Awaited) -> None:
+        """Go on from what was spent, and from what was held just now: in steps, for there is much.
 
         `awaited` is what the engine awaited when this was asked for: rules may have changed since.
         """
+        if isinstance(self.engine, Embedded):
+            await _in_steps(self.engine.restoring(owed.balances, awaited=awaited))
         if self.shared is None:
-            self.engine.restore(owed.balances, awaited=awaited)
             return
         self._need.stands = False
         # All that was held then is told too, so nothing that ended before now is missing in it.
@@ -116,6 +119,20 @@ class Counting:
         """Tell what is still to be told, before `run` is cancelled."""
         if self.shared is not None:
             await self.shared.finish()
+
+
+async def _in_steps(steps: Iterable[None]) -> None:
+    """Go through `steps`; requests go on between them.
+
+    What is made lasts: to look through it for garbage would hold up requests for longer than it.
+    """
+    gc.disable()
+    try:
+        for _ in steps:
+            await asyncio.sleep(0)
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def _take_seat(directory: Path) -> int | None:
