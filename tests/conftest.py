@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from servers import postgres_database, postgres_server
 
 from tidegate.store.records import RecordStore
 
 _NUMBERS = itertools.count()
+settings.register_profile("tidegate", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("tidegate")
 for size in ("COLUMNS", "LINES"):
     os.environ.pop(size, None)  # a worker has them from pytest, for which readline sets them
 

@@ -164,7 +164,7 @@ class ClickHouseServer:
         """The lines of the answer."""
         headers = {"X-ClickHouse-User": "tidegate", "X-ClickHouse-Key": "s3cret"}
         asked = urllib.request.Request(f"{self.url}/", query.encode(), headers)
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
             return answer.read().decode().splitlines()
 
 

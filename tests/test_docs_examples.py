@@ -145,7 +145,7 @@ def test_every_request_shown_is_answered(block: Block, stage: Stage) -> None:
                 check=False,
                 capture_output=True,
                 text=True,
-                timeout=30,
+                timeout=60,
             )
             assert done.returncode == 0, done.stdout + done.stderr
             expect(block, done.stdout)

@@ -98,7 +98,7 @@ class Gateway:
         command = command.replace("curl ", "curl --fail --silent --noproxy '*' ", 1)
         done = subprocess.run(
             ["bash", "-c", command.replace(CONTROL, self.control)],
-            check=False, capture_output=True, text=True, timeout=30, cwd=self.directory,
+            check=False, capture_output=True, text=True, timeout=60, cwd=self.directory,
         )  # fmt: skip
         assert done.returncode == 0, (command, done.stdout, done.stderr)
 
@@ -116,6 +116,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         serving = Supervised(process)
         address = str(serving.until(message="listening")["address"])
         started = serving.until(logger="tidegate.control", message="started")
+        serving.until(message="the first admin token was made")
         control = f"127.0.0.1:{started['port']}"
         text = CONFIG.replace("control: {port: 0}", f"control: {{port: {started['port']}}}")
         (directory / "tidegate.yaml").write_text(text)
@@ -124,7 +125,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         request = urllib.request.Request(
             f"{address}/v1/chat/completions", body, {"content-type": "application/json"}
         )
-        opener.open(request, timeout=30).close()
+        opener.open(request, timeout=60).close()
         made = Gateway(directory, control)
         for words in BEFOREHAND:
             made.tidegate(f"tidegate {words}")

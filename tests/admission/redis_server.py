@@ -44,7 +44,7 @@ def redis_server(directory: Path, port: int | None = None, *more: str) -> Genera
                "no", "--dir", str(directory), "--requirepass", PASSWORD, *more]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
-            until_s = time.monotonic() + 30
+            until_s = time.monotonic() + 60
             while not answers(port):
                 assert process.poll() is None, "redis-server has ended"
                 assert time.monotonic() < until_s, "redis-server does not answer"

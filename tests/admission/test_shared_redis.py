@@ -328,7 +328,7 @@ async def test_it_ends_in_whichever_turn_it_is_told_to(
         await asyncio.sleep(0)
     [running] = gateways.running
     running.cancel()
-    done, _ = await asyncio.wait([running], timeout=20)
+    done, _ = await asyncio.wait([running], timeout=60)
     assert done == {running}
 
 

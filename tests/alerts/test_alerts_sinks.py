@@ -159,7 +159,7 @@ def box(port: int, **fields: Any) -> Mailbox:
 async def test_mail_arrives_as_plain_text() -> None:
     with mailing() as server:
         await send(box(server.port))
-        sender, to, text = server.mails.get(timeout=30)
+        sender, to, text = server.mails.get(timeout=60)
     assert "tidegate@example.com" in sender
     assert to == ["<a@example.com>", "<b@example.com>"]
     mail = email.message_from_string(text, policy=email.policy.default)
@@ -178,7 +178,7 @@ async def test_mail_is_encrypted_and_the_server_signed_in_to(security: Any) -> N
     with mailing(theirs, implicit=security == "tls") as server:
         mailbox = box(server.port, security=security, user="me", password="pass")
         await Mail(mailbox, lambda: ours).send(a_notice())
-        server.mails.get(timeout=30)
+        server.mails.get(timeout=60)
     assert "AUTH" in server.said
     assert ("STAR" in server.said) == (security == "starttls")
 

@@ -114,7 +114,7 @@ def test_a_terminal_gets_the_mistakes_laid_out(here: Path) -> None:
         while chunk := os.read(ours, 4096):
             told += chunk
     os.close(ours)
-    assert child.wait(30) == 2
+    assert child.wait(60) == 2
     assert b"\x1b[" in told
     assert b"did you mean" in told
     assert b"2 mistakes in tidegate.yaml" in told

@@ -300,7 +300,7 @@ def test_follow_prints_new_records_until_interrupted(place: Place, *, as_json: b
         place.put(a_record(5, started_ns=1))
         assert "req_000000000000000005" in line()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out.strip() == ""
     assert err == ""

@@ -182,6 +182,6 @@ def test_watch_shows_changes_until_interrupted(place: Place, *, as_json: bool) -
         place.post(failing=("down/m",))
         assert "open" in next(line for line in process.stdout if "down/m" in line)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert said == ""

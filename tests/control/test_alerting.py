@@ -470,4 +470,4 @@ def next_while_running(config: Path, environment: dict[str, str], at: Receiving)
             return at.next()
         finally:
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0

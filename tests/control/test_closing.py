@@ -54,7 +54,7 @@ def port(tmp_path: Path) -> Iterator[int]:
     command = [SERVER, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
                "no", "--dir", str(tmp_path)]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + 60
         while not _answers(port):
             assert process.poll() is None, "redis-server has ended"
             assert time.monotonic() < until_s, "redis-server does not answer"
@@ -73,7 +73,7 @@ async def engine(port: int) -> AsyncGenerator[Shared]:
     engine = Shared(f"redis://127.0.0.1:{port}", [RULE])
     engine.restore([])
     running = asyncio.create_task(engine.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while engine.incomplete:  # noqa: ASYNC110 - Redis makes it so
             await asyncio.sleep(0.01)
     yield engine

@@ -70,7 +70,7 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[...,
 
 
 def get(port: int, path: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
         return json.load(answer)
 
 
@@ -138,7 +138,7 @@ async def test_what_the_gateways_post_is_shown(
     told = await asyncio.to_thread(get, port, "/targets")
     assert [(row["name"], row["state"]) for row in told["targets"]] == [("p/m", "closed")]
     url = f"http://127.0.0.1:{port}/metrics"
-    with await asyncio.to_thread(urllib.request.urlopen, url, timeout=10) as answer:
+    with await asyncio.to_thread(urllib.request.urlopen, url, timeout=60) as answer:
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
         assert b'tidegate_breaker_state{target="p/m",worker="gw-0"} 0\n' in answer.read()
 
@@ -159,7 +159,7 @@ def test_address_in_use_is_said_plainly(start: Callable[..., Control]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         control = start(CONFIG.replace("port: 0", f"port: {port}"))
-        _, said = control.process.communicate(timeout=30)
+        _, said = control.process.communicate(timeout=60)
     assert control.process.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in said
     assert "Traceback" not in said
@@ -167,7 +167,7 @@ def test_address_in_use_is_said_plainly(start: Callable[..., Control]) -> None:
 
 def test_mistake_in_the_configuration_is_said_plainly(start: Callable[..., Control]) -> None:
     control = start("contrl: {}\n")
-    _, said = control.process.communicate(timeout=30)
+    _, said = control.process.communicate(timeout=60)
     assert control.process.returncode == 3
     assert "contrl" in said
     assert "Traceback" not in said
@@ -192,7 +192,7 @@ def balances(directory: Path, port: int) -> list[Balance]:
     assert hung is not None
     url = f"http://127.0.0.1:{port}/internal/balances"
     asked = urllib.request.Request(url, headers={"authorization": f"Bearer {hung.word}"})
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         return [each for piece in told.read(answer.read()) for each in piece.balances]
 
 
@@ -202,7 +202,7 @@ def test_balances_are_for_gateways_only(spool: Spool, start: Callable[..., Contr
     while get(port, "/healthz")["loaded"] < 1:
         pass
     with pytest.raises(urllib.error.HTTPError, match="401") as refused:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/internal/balances", timeout=10)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/internal/balances", timeout=60)
     refused.value.close()
 
 

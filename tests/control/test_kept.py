@@ -98,7 +98,7 @@ async def control(
         *command, stderr=asyncio.subprocess.DEVNULL, env=environment
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while find(directory / "spool") == before:  # noqa: ASYNC110 - files tell nobody
                 await asyncio.sleep(0.01)
         yield process
@@ -208,7 +208,7 @@ async def test_only_who_can_read_the_spool_s_directory_is_let_in(
                 f"{there.url}/internal/responses{path}", headers=headers, method=method
             )
             try:
-                with urllib.request.urlopen(request, timeout=10) as answer:
+                with urllib.request.urlopen(request, timeout=60) as answer:
                     return answer.status
             except urllib.error.HTTPError as error:
                 error.close()

@@ -62,7 +62,7 @@ def running(*command: str, env: dict[str, str] | None = None) -> Generator[None]
             assert process.poll() is None, command[0]
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 def program(*names: str) -> str:

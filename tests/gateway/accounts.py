@@ -89,7 +89,7 @@ def engine_of(gateway: Gateway) -> Embedded:
 
 async def idle(gateway: Gateway) -> None:
     """Return when no request runs any more."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while gateway.live.house.in_flight:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.001)
 

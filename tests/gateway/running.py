@@ -67,7 +67,7 @@ class Gateway:
 
     async def record(self, number: int = 1) -> Record:
         """The last record, once there are `number` of them."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.records()) < number:  # noqa: ASYNC110 - files tell nobody
                 await asyncio.sleep(0.01)
         return self.records()[-1]
@@ -77,7 +77,7 @@ class Gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await reader.read()
         except ConnectionResetError:
             return b""

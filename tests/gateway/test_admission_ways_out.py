@@ -249,7 +249,7 @@ async def test_a_hedge_is_charged_once_and_its_loser_by_what_it_delivered(
 
 async def admitted(gateway: Gateway, number: int) -> None:
     """Return when so many hold something."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while engine_of(gateway).running != number:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.001)
 

@@ -431,7 +431,7 @@ async def test_a_slow_target_is_overtaken_and_let_go(build: Any) -> None:
         ("two/m-2", "ok", True),
     ]
     assert record.target == "two/m-2"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while house.one.closed == 0:  # noqa: ASYNC110 - the socket tells nobody else
             await asyncio.sleep(0.01)
 
@@ -439,7 +439,7 @@ async def test_a_slow_target_is_overtaken_and_let_go(build: Any) -> None:
 async def test_a_caller_who_leaves_a_race_takes_both_with_it(build: Any) -> None:
     house = await build((Step(hang=True),), (Step(hang=True),))
     task = asyncio.ensure_future(house.streamed("hedged"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while house.two.calls == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         task.cancel()

@@ -146,7 +146,7 @@ async def racing(field: Field, here: Exchange) -> asyncio.Task[Begun]:
 
 
 async def ended(task: asyncio.Task[Begun]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.wait([task])
     assert task.cancelled()
     assert not asyncio.all_tasks() - {asyncio.current_task()}

@@ -159,7 +159,7 @@ class Caller:
 
 async def settled(claim: Callable[[], bool]) -> None:
     """Wait until `claim` holds; connections that are left in good order take a second."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not claim():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 

@@ -31,7 +31,7 @@ async def told(*requests: bytes, share: float = 0.0) -> bytes:
     try:
         for request in requests:
             writer.write(request)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
                 answers += head + await reader.readexactly(length)

@@ -35,6 +35,6 @@ async def test_a_reload_goes_on_probing_once(open_gateway: Open) -> None:
     gateway = await open_gateway(CONFIG)
     gateway.config.write_text(gateway.config.read_text() + "\n")
     assert await gateway.live.reload()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while probes() != 2:  # noqa: ASYNC110 - the old house closes in its own time
             await asyncio.sleep(0)

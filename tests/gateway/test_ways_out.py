@@ -54,7 +54,7 @@ def events(body: bytes) -> list[Any]:
 
 async def upstream_has(gateway: Gateway, open_requests: int) -> None:
     """Return when so many are open at the provider; raises TimeoutError otherwise."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while gateway.sim.stats.open_requests != open_requests:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
 

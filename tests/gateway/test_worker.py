@@ -57,10 +57,10 @@ def start(tmp_path: Path) -> Generator[Start]:
 
 def connect(process: subprocess.Popen[str], port: int) -> socket.socket:
     """A connection, as soon as the process listens."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=10)
+            return socket.create_connection(("127.0.0.1", port), timeout=60)
         except ConnectionRefusedError:
             assert process.poll() is None
             assert time.monotonic() < until
@@ -101,7 +101,7 @@ def test_it_ends_at_sigterm_with_every_record_in_the_spool(start: Start, tmp_pat
     with connect(process, port) as connection:
         assert b"\r\n\r\nok\n" in get(connection, "/readyz")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     kept = [
         decode(payload)
         for path in segments(tmp_path / ".tidegate" / "spool")
@@ -112,7 +112,7 @@ def test_it_ends_at_sigterm_with_every_record_in_the_spool(start: Start, tmp_pat
 
 def test_a_bad_configuration_is_told_and_not_tried_again(start: Start) -> None:
     process, _ = start("server: {prot: PORT}\n" + MODELS)
-    assert process.wait(20) == 3
+    assert process.wait(60) == 3
     assert process.stdout is not None
     said = process.stdout.read()
     assert "prot" in said

@@ -107,7 +107,7 @@ async def meet_all(
 async def _records(pairs: Pairs, number: int) -> dict[int, Record]:
     """The record of each meeting; one of a caller who left may come late."""
     found: dict[int, Record] = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(found) < number:
             for record in pairs.records():
                 model = record.attempts[0].target.partition("/")[2]
@@ -136,7 +136,7 @@ async def _met(pairs: Pairs, fault: Fault, caller: str, model: str, *, stream: b
 async def _begun(pairs: Pairs, model: str, asking: asyncio.Future[None]) -> None:
     """Return when the provider has the request. Raises: TimeoutError when it does not come."""
     asked = pairs.gateway.sim.stats.by_model
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while model not in asked and not asking.done():  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(SOON_S)
 

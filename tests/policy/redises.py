@@ -34,7 +34,7 @@ def redis_server(directory: Path, port: int | None = None) -> Generator[int]:
                "no", "--dir", str(directory), "--requirepass", PASSWORD]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
-            until_s = time.monotonic() + 30
+            until_s = time.monotonic() + 60
             while not answers(port):
                 assert process.poll() is None, "redis-server has ended"
                 assert time.monotonic() < until_s, "redis-server does not answer"

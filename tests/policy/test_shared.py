@@ -381,7 +381,7 @@ async def test_line_that_breaks_as_it_is_cancelled_does_not_keep_it_running(*, o
     running = asyncio.create_task(Shared(line, Wards()).run())
     await line.waited_for.wait()
     running.cancel()
-    await asyncio.wait([running], timeout=30)
+    await asyncio.wait([running], timeout=60)
     assert running.cancelled()
 
 

@@ -232,7 +232,7 @@ class Renewing:
 
 
 async def until(claim: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not claim():  # noqa: ASYNC110 - a thread is waited for, which knows no event
             await asyncio.sleep(0.001)
 
@@ -292,7 +292,7 @@ async def test_a_chain_that_takes_its_time_holds_nobody_up() -> None:
     release = threading.Event()
 
     def resolve() -> Any:
-        release.wait(20)
+        release.wait(60)
         return botocore.credentials.Credentials(ACCESS, SECRET)
 
     chain = KeyChain(resolve=resolve)
@@ -308,7 +308,7 @@ async def test_a_chain_that_takes_its_time_holds_nobody_up() -> None:
 
 async def test_a_chain_is_closed_while_its_thread_still_looks() -> None:
     release = threading.Event()
-    chain = KeyChain(resolve=lambda: release.wait(20))
+    chain = KeyChain(resolve=lambda: release.wait(60))
     chain.start()
     await chain.ready(0.001)
     await chain.close()

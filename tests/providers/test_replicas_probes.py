@@ -117,7 +117,7 @@ def probing() -> int:
 
 
 async def until(claim: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not claim():  # noqa: ASYNC110 - what is waited for is on the other side of a socket
             await asyncio.sleep(0.005)
 

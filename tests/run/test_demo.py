@@ -71,14 +71,14 @@ def test_it_stays_up_until_ctrl_c(tmp_path: Path) -> None:
             line = process.stdout.readline()
             assert line, shown
             shown += line
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
         process.send_signal(signal.SIGINT)
         shown += output(process)
         assert process.wait() == 0, shown
     assert f"http://127.0.0.1:{port}/v1/chat/completions" in shown
     assert "log --config" in shown
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def test_a_port_asked_for_and_in_use_is_an_error(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def closed() -> Iterator[list[Serving]]:
 
 
 def page(port: int) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         return read(answer.read())
 
 

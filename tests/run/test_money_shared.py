@@ -45,7 +45,7 @@ class Memory:
 
     def _begin(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + 60
         while not self.answers():
             assert process.poll() is None, "redis-server has ended"
             assert time.monotonic() < until_s, "redis-server does not answer"

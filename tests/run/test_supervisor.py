@@ -46,7 +46,7 @@ def test_connections_wait_while_no_gateway_accepts(supervise: Supervise) -> None
     running = supervise(PLAIN)
     address = running.until(message="listening")["address"]
     host, port = address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5):
+    with socket.create_connection((host, int(port)), timeout=60):
         running.up(*EVERYBODY)
 
 

@@ -84,7 +84,7 @@ class Client:
         if self.token is not None:
             sent.setdefault("authorization", f"Bearer {self.token}")
         with contextlib.closing(
-            http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         ) as connection:
             connection.request(method, f"/admin/v1{path}", raw, sent)
             answer = connection.getresponse()

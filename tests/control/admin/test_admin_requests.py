@@ -107,14 +107,14 @@ def test_unknown_path_and_method_are_told(sqlite_served: Served) -> None:
 def test_body_over_the_limit_is_not_read(sqlite_served: Served, length: str) -> None:
     lines = ["POST /admin/v1/keys HTTP/1.1", "host: x", f"content-length: {length}"]
     lines += [f"authorization: Bearer {sqlite_served.owner.token}", "", ""]
-    with socket.create_connection(("127.0.0.1", sqlite_served.port), timeout=30) as raw:
+    with socket.create_connection(("127.0.0.1", sqlite_served.port), timeout=60) as raw:
         raw.sendall("\r\n".join(lines).encode())
         answer = raw.recv(64)
     assert answer.startswith(b"HTTP/1.1 413" if length.isdigit() else b"HTTP/1.1 400")
 
 
 def test_chunks_are_bounded_too(sqlite_served: Served) -> None:
-    with socket.create_connection(("127.0.0.1", sqlite_served.port), timeout=30) as raw:
+    with socket.create_connection(("127.0.0.1", sqlite_served.port), timeout=60) as raw:
         lines = ["POST /admin/v1/keys HTTP/1.1", "host: x", "transfer-encoding: chunked"]
         lines += [f"authorization: Bearer {sqlite_served.owner.token}", "", ""]
         raw.sendall("\r\n".join(lines).encode())

@@ -56,7 +56,7 @@ def test_every_operation_does_what_the_document_says(case: Any, owned: Served) -
     case.call_and_validate(
         base_url=f"http://127.0.0.1:{owned.port}",
         headers={"authorization": f"Bearer {owned.owner.token}"},
-        timeout=30,
+        timeout=60,
         checks=CHECKS.get_all(),
     )
 

@@ -15,7 +15,7 @@ from openai import AsyncOpenAI
 
 from tidegate.providers.simulated import Server, Settings, start
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 @dataclass
@@ -27,6 +27,9 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict[str, str])
     body: bytes = b""
     reads: int = 0
+    """At most as many as pieces were sent: what comes close together is read together."""
+    frames: int = 0
+    """Of the chunked encoding, the one that ends it too."""
     ended: str = "open"
     parser: httptools.HttpResponseParser | None = None
     complete: bool = False
@@ -70,6 +73,9 @@ class Answer:
     def on_headers_complete(self) -> None:
         assert self.parser is not None
         self.statuses.append(self.parser.get_status_code())
+
+    def on_chunk_header(self) -> None:
+        self.frames += 1
 
     def on_body(self, body: bytes) -> None:
         self.body += body

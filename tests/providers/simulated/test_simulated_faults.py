@@ -122,7 +122,7 @@ async def _(chat: Chat) -> None:
     answer = await chat("slow-headers=1ms")
     assert answer.ended == "complete"
     assert answer.json["choices"]
-    assert answer.reads > 20
+    assert answer.reads > 1
 
 
 @fault("early-headers")
@@ -144,10 +144,10 @@ async def _(chat: Chat) -> None:
 async def _(chat: Chat) -> None:
     streamed = await chat("drip; tokens=1", stream=True)
     assert (streamed.events[-1], streamed.ended) == ("[DONE]", "complete")
-    assert streamed.reads > 100
+    assert streamed.reads > streamed.frames  # these are cut, too
     whole = await chat("drip=1ms")
     assert whole.json["choices"]
-    assert whole.reads > 100
+    assert whole.reads > 1
 
 
 @fault("truncate")
@@ -223,7 +223,7 @@ async def _(chat: Chat) -> None:
     assert (odd.said, odd.events[-1]) == (plain.said, "[DONE]")
     for sign in (b"\r\n\r\n", b": a comment", b"\ndata: ", b"data:{", b"data:[DONE]"):
         assert sign in odd.body
-    assert odd.reads > 1
+    assert odd.frames < plain.frames  # every third event leaves with its successor
     assert (await chat("odd-framing")).json["choices"]
 
 
