@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tide_tank import Asked, Target, World, percentile
 
-from tidegate.policy.slots.lane import Lane, LaneSettings
+from tidegate.errors import UpstreamFailed
+from tidegate.policy.slots.lane import Lane, LaneSettings, Slot
 from tidegate.policy.slots.limit import (
     Limit,
     LimitSettings,
@@ -69,6 +70,48 @@ def test_refusals_of_one_round_trip_count_once() -> None:
     state = after_refusal(SETTINGS, Limit(100.0), 1.0, 60, 2.0)
     assert state.limit == 54.0
     assert after_refusal(SETTINGS, state, 1.5, 60, 2.5) is state
+
+
+def test_refusals_that_go_on_for_the_fewest_were_not_for_their_number() -> None:
+    state = Limit(100.0)
+    for number in range(10):
+        state = after_refusal(SETTINGS, state, float(number), 60 - 5 * number, float(number))
+    assert state.limit < 20.0
+    back = after_refusal(SETTINGS, state, 20.0, 4, 20.0)
+    assert (back.limit, back.before) == (100.0, 0.0)
+    assert after_refusal(SETTINGS, back, 21.0, 1, 21.0) is back
+
+
+def test_limit_that_grew_by_itself_is_not_given_back() -> None:
+    state = after_refusal(SETTINGS, Limit(100.0, best_s=0.4), 1.0, 60, 1.0)
+    assert state.before == 100.0
+    grown = after_window(SETTINGS, state, Seen(50, 0.4, 45.0, held_s=4.0), 2.0)
+    assert grown.before == 0.0
+    assert after_refusal(SETTINGS, grown, 3.0, 1, 3.0) is grown
+
+
+@pytest.mark.parametrize("probed", [True, False])
+def test_target_that_is_back_after_an_outage_gets_its_whole_load_at_once(*, probed: bool) -> None:
+    lane, now_s = Lane("a", LaneSettings()), 0.0
+    down = UpstreamFailed("The provider answered with status 503.")
+    down.answered = 503
+    for _ in range(20):
+        slots = [lane.take("team", "u", now_s) for _ in range(40)]
+        for slot in slots:
+            now_s += 0.001
+            assert isinstance(slot, Slot)
+            slot.failed(down, now_s)
+        if (lane.snapshot().limit or 0) < 40:
+            break
+    assert (lane.snapshot().limit or 0) < 40
+    probe = lane.take("team", "u", now_s + 5.0)  # the breaker lets one through
+    assert isinstance(probe, Slot)
+    if probed:
+        probe.answered(now_s + 5.2)
+        probe.succeeded(now_s + 5.2)
+    else:
+        probe.failed(down, now_s + 5.2)
+    assert lane.snapshot().limit == SETTINGS.most
 
 
 windows = st.builds(

@@ -34,6 +34,7 @@ from tidegate.policy.slots.limit import (
     after_window,
     enough,
     first_limit,
+    given_back,
 )
 from tidegate.policy.slots.line import BATCH, Line, QueueSettings, Waiting
 from tidegate.policy.slots.pace import Pace
@@ -96,13 +97,18 @@ class Slot(Struct, gc=False, eq=False):
         """The first content has come; `whole` when it is all of an answer that is not streamed."""
         if not (whole or self.streams or self.over):
             self.streams = True
-            self.lane.first_token(self.began_s, self.beside, now_s)
+            lane = self.lane
+            if lane.lowered:
+                lane.ease(self.began_s, self.beside, now_s)
+            lane.first_token(self.began_s, self.beside, now_s)
 
     def succeeded(self, now_s: float) -> None:
         """The answer has come to its end."""
         if not self.over:
             self.over = True
             lane = self.lane
+            if lane.lowered:
+                lane.ease(self.began_s, self.beside, now_s)
             if not self.streams and self.began_s >= lane.since_s:
                 lane.wholes += 1
             lane.usual_s += (now_s - self.began_s - lane.usual_s) * lane.fresh
@@ -149,6 +155,7 @@ class Lane:
         "_whole",
         "fresh",
         "line",
+        "lowered",
         "mean_tokens",
         "name",
         "open",
@@ -173,6 +180,8 @@ class Lane:
         """The weight of the next time among the usual ones; the first ones are averaged evenly."""
         self.wholes = 0
         """Whole answers in this window."""
+        self.lowered = False
+        """Whether refusals have lowered the limit, and nothing has raised it since."""
         self.window_ends_s = -math.inf
         self.since_s = -math.inf
         """When the limit was last lowered: what began earlier does not count."""
@@ -305,6 +314,12 @@ class Lane:
         if settings is not None and began_s >= self.since_s:
             self._move(after_refusal(settings, self._limit, began_s, self.running, now_s), now_s)
 
+    def ease(self, began_s: float, beside: int, now_s: float) -> None:
+        """One that began then was answered: beside few, it gives back what refusals have taken."""
+        settings = self._settings.limit
+        if settings is not None and beside <= settings.least and began_s >= self.since_s:
+            self._move(given_back(self._limit), now_s)
+
     def judge(self, now_s: float) -> None:
         """Move the limit, if the window's time is over and enough was seen."""
         self.fresh = max(FRESH, self.fresh / (1.0 + self.fresh))
@@ -356,6 +371,7 @@ class Lane:
         """Begin to learn under `settings`."""
         self._limit = Limit(math.inf) if settings is None else first_limit(settings)
         self._whole = NO_LIMIT if settings is None else int(self._limit.limit)
+        self.lowered = False
         self.window_ends_s = self.since_s = -math.inf
         self._first_tokens.clear()
         self._beside.clear()
@@ -368,6 +384,7 @@ class Lane:
         settings = self._settings.limit
         self.window_ends_s = now_s + (settings.window_s if settings is not None else math.inf)
         self._limit, self.since_s = limit, limit.since_s
+        self.lowered = limit.before > 0
         self._first_tokens.clear()
         self._beside.clear()
         self.wholes, self._used = 0, 0

@@ -26,6 +26,11 @@ before, it is not they who crowd the target (longer prompts, other tenants, a sl
 median becomes the new `best`, and the limit what it was. So `best` cannot drift up in an overload
 of our own, and a target that became slower is not starved.
 
+Nor is one kept that came of refusals which had nothing to do with the number. While no more run
+than the least, whatever comes of them gives back what refusals have taken: refused, it is not they
+who are too many; answered, they are the probes of a target that is back after it was down
+altogether, and would meet its whole load with room for a few, who wait beside a free fallback.
+
 Sources: Envoy, "Adaptive Concurrency", gradient controller (`limit = gradient · limit + headroom`,
 `headroom = √limit`, a percentile per window); its measuring of the best time by way of starving the
 target now and then is replaced by the test of each decrease. Netflix, concurrency-limits:
@@ -85,6 +90,8 @@ class Limit(Struct, frozen=True):
     """Increases since it was `good` again."""
     good: float = 0.0
     """Where nothing waited inside the target any more, when it was last found crowded."""
+    before: float = 0.0
+    """What it was before refusals lowered it; 0 when it has grown by itself since."""
 
 
 class Cut(Struct, frozen=True):
@@ -153,9 +160,17 @@ def after_refusal(
     """
     if began_s < state.since_s:
         return state
+    if used <= settings.least:
+        return given_back(state)
     base = min(state.limit, max(used, state.limit / QUARTER))
     lower = _within(settings, settings.backoff * base)
-    return Limit(lower, state.best_s, now_s, state.cut, good=min(lower, state.good))
+    good, before = min(lower, state.good), state.before or state.limit
+    return Limit(lower, state.best_s, now_s, state.cut, good=good, before=before)
+
+
+def given_back(state: Limit) -> Limit:
+    """The state without what refusals took from it."""
+    return Limit(state.before, state.best_s, state.since_s) if state.before else state
 
 
 def _allowed_s(settings: LimitSettings, best_s: float, median_s: float, held_s: float) -> float:
