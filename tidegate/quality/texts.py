@@ -36,7 +36,7 @@ Attacks on Aligned Language Models, kept to those that say what is refused; and 
 German, French and Spanish."""
 
 _SCRIPTS: Final = tuple(
-    (name, re.compile(f"[{span}]"))
+    (name, re.compile(f"[{span}]+"))
     for name, span in (
         ("kana", "\u3040-\u30ff"),
         ("ko", "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af"),
@@ -63,6 +63,7 @@ _LANGUAGES_OF: Final = {
     word: tuple(name for name, words in _WORDS.items() if word in words.split())
     for word in " ".join(_WORDS.values()).split()
 }
+_WORD: Final = re.compile(r"[^\W\d_]+")
 LANGUAGES: Final = (
     "none", "other", "latin", "en", "de", "fr", "es", "it", "pt", "nl", "cyrillic", "greek",
     "arabic", "hebrew", "devanagari", "thai", "ko", "ja", "zh",
@@ -87,8 +88,13 @@ def language(text: str) -> int:
     The script that has most letters; of the Latin one, the language with most function words.
     """
     text = text[:READ_CHARACTERS]
-    letters = {name: len(pattern.findall(text)) for name, pattern in _SCRIPTS}
-    if sum(map(str.isalpha, text)) < _FEW_LETTERS and not letters["kana"] + letters["han"]:
+    ascii_only = text.isascii()
+    letters = {
+        name: 0 if ascii_only and name != "latin" else sum(map(len, pattern.findall(text)))
+        for name, pattern in _SCRIPTS
+    }
+    count = letters["latin"] if ascii_only else sum(map(str.isalpha, text))
+    if count < _FEW_LETTERS and not letters["kana"] + letters["han"]:
         return _PLACES["none"]
     # Japanese mixes kana into Chinese characters; nothing else does.
     if letters["kana"] and letters["kana"] + letters["han"] > letters["latin"]:
@@ -104,7 +110,7 @@ def language(text: str) -> int:
 def grams(text: str) -> dict[int, int]:
     """How many runs of three characters of `text` fall into which of `GRAMS` bins."""
     text = " ".join(text[:READ_CHARACTERS].casefold().split())
-    runs = Counter(text[place : place + 3] for place in range(len(text) - 2))
+    runs = Counter([text[place : place + 3] for place in range(len(text) - 2)])
     found: dict[int, int] = {}
     for run, count in runs.items():
         place = crc32(run.encode("utf-8", "replace")) % GRAMS
@@ -113,9 +119,8 @@ def grams(text: str) -> dict[int, int]:
 
 
 def _latin(text: str) -> str:
-    seen = Counter[str]()
-    for word in re.findall(r"[^\W\d_]+", text.casefold()):
-        seen.update(_LANGUAGES_OF.get(word, ()))
+    words = _WORD.findall(text.casefold())
+    seen = Counter([each for word in words for each in _LANGUAGES_OF.get(word, ())])
     ranked = seen.most_common(2)
     if not ranked or ranked[0][1] < _FEW_WORDS:
         return "latin"
