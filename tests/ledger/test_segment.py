@@ -4,12 +4,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.ledger.segment import SpoolCorrupt, claim, frame, read_segment, segments
 
 PAYLOADS = st.lists(st.binary(max_size=40), min_size=1, max_size=6)
+UNTIMED = settings(deadline=None)
 
 
 def read(content: bytes, offset: int = 0) -> list[tuple[bytes, int]]:
@@ -31,6 +32,7 @@ def read_until_damage(content: bytes) -> tuple[list[bytes], SpoolCorrupt | None]
     return found, None
 
 
+@UNTIMED
 @given(PAYLOADS, st.data())
 def test_cut_anywhere_leaves_exactly_the_whole_frames(
     payloads: list[bytes], data: st.DataObject
@@ -43,6 +45,7 @@ def test_cut_anywhere_leaves_exactly_the_whole_frames(
     assert found == list(zip(payloads[:kept], ends[:kept], strict=True))
 
 
+@UNTIMED
 @given(PAYLOADS, st.data())
 def test_reading_goes_on_at_every_offset_it_gave(
     payloads: list[bytes], data: st.DataObject
@@ -53,6 +56,7 @@ def test_reading_goes_on_at_every_offset_it_gave(
     assert read(whole, found[at][1]) == found[at + 1 :]
 
 
+@UNTIMED
 @given(PAYLOADS, st.data())
 def test_changed_byte_is_seen_and_never_read_as_a_record(
     payloads: list[bytes], data: st.DataObject
@@ -69,6 +73,7 @@ def test_changed_byte_is_seen_and_never_read_as_a_record(
         assert rest == payloads[len(found) + 1 :]
 
 
+@UNTIMED
 @given(PAYLOADS, st.binary(min_size=12, max_size=64))
 def test_rubbish_behind_the_records_costs_none(payloads: list[bytes], rubbish: bytes) -> None:
     found, _ = read_until_damage(b"".join(map(frame, payloads)) + rubbish)

@@ -58,20 +58,27 @@ def read_segment(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
 
     Raises: `SpoolCorrupt` at a frame that was changed; everything before it has been yielded.
     """
-    with path.open("rb", buffering=_READ_BYTES) as file:
+    with path.open("rb", buffering=0) as file:
         end = os.fstat(file.fileno()).st_size
         file.seek(offset)
+        read, at = b"", 0  # `read[at:]` is what stands at `offset`
         while offset + _HEADER.size <= end:
-            header = file.read(_HEADER.size)
-            if len(header) < _HEADER.size:  # its writer has just taken a cut frame back
-                return
-            length, complement, checksum = _HEADER.unpack(header)
+            body = at + _HEADER.size
+            if body > len(read):
+                read, at, body = read[at:] + file.read(_READ_BYTES), 0, _HEADER.size
+                if body > len(read):  # its writer has just taken a cut frame back
+                    return
+            length, complement, checksum = _HEADER.unpack_from(read, at)
             if length ^ _ONES != complement:
                 raise SpoolCorrupt(path, offset, None)
             behind = offset + _HEADER.size + length
             if behind > end:
                 return
-            payload = file.read(length)
+            if body + length > len(read):
+                more = file.read(max(_READ_BYTES, length))
+                read, at, body = read[at:] + more, 0, _HEADER.size
+            at = body + length
+            payload = read[body:at]
             if crc32(payload) != checksum:
                 raise SpoolCorrupt(path, offset, behind)
             yield payload, behind
