@@ -48,7 +48,7 @@ Expected = Mapping[str, Objective | None]
 """The aliases that there are, each with what is promised of it."""
 _Number = TypeVar("_Number", int, float)
 Key = tuple[
-    str | None, str | None, str | None, str | None, str | None, str, bool, str, str | None
+    str | None, str | None, str | None, str | None, str, bool, str
 ]  # fmt: skip
 
 
@@ -56,7 +56,6 @@ class _Labels(NamedTuple):
     """What the records of a group have in common, as it is shown."""
 
     alias: str
-    team: str
     provider: str
     target: str
     answered: str
@@ -84,11 +83,6 @@ class _Columns(NamedTuple):
     form: Sequence[str | None]
     input_tokens: Sequence[int | None]
     output_tokens: Sequence[int | None]
-    cached_input_tokens: Sequence[int | None]
-    cache_write_tokens: Sequence[int | None]
-    reasoning_tokens: Sequence[int | None]
-    audio_input_tokens: Sequence[int | None]
-    audio_output_tokens: Sequence[int | None]
     cost_nanousd: Sequence[int | None]
     duration_ms: Sequence[float]
     gateway_ms: Sequence[float | None]
@@ -100,9 +94,16 @@ class _Columns(NamedTuple):
 
 _key = cast(
     "Callable[[Told], Key]",
-    attrgetter("alias", "team", "provider", "target", "model", "outcome", "stream", "wire"),
+    attrgetter("alias", "provider", "target", "model", "outcome", "stream", "wire"),
 )
 _fields = cast("Callable[[Told], tuple[object, ...]]", attrgetter(*_Columns._fields))
+_TOKENS: Final = (
+    "input", "output", "cached_input", "cache_write", "reasoning", "audio_input", "audio_output",
+)  # fmt: skip
+_amounts = cast(
+    "Callable[[Told], tuple[int | None, ...]]",
+    attrgetter(*(f"{kind}_tokens" for kind in _TOKENS), "cost_nanousd"),
+)
 
 
 class Measures:
@@ -188,7 +189,7 @@ class Measures:
             self._expect()
             shown: dict[_Labels, list[Told]] = {}
             for key, group in groups.items():
-                for target, part in _by_target(key[3], group):
+                for target, part in _by_target(key[2], group):
                     labels = self._labels(key, target, len(part))
                     there = shown.setdefault(labels, part)
                     if there is not part:
@@ -272,13 +273,12 @@ class Measures:
         return OTHER
 
     def _labels(self, key: Key, target: str | None, count: int) -> _Labels:
-        alias, team, provider, _, model, outcome, stream, wire = key[:8]
+        alias, provider, _, model, outcome, stream, wire = key
         known = target is not None or outcome in _LIMITED
         if provider is None and target is not None:
             provider = target.partition("/")[0]
         return _Labels(
             self._name("alias", alias, count, vouched=known),
-            self._name("team", team, count),
             self._name("provider", provider, count),
             self._name("target", target, count),
             self._name("response_model", model, count),
@@ -288,10 +288,9 @@ class Measures:
         )
 
     def _count(self, labels: _Labels, group: list[Told]) -> None:
-        alias, provider, model, team = labels.alias, labels.provider, labels.model, labels.team
+        alias, provider, model = labels.alias, labels.provider, labels.model
         told = _Columns._make(zip(*map(_fields, group), strict=True))
-        stream = "true" if labels.stream else "false"
-        self._requests.add((alias, team, labels.outcome, stream), len(group))
+        self._count_teams(labels, group)
         self._request_duration.add((alias,), list(told.duration_ms))
         if labels.outcome == "ok":
             self._ended.add((alias, "ok"), len(group))
@@ -307,12 +306,6 @@ class Measures:
             unpriced = sum(map(is_unpriced, group))
             if unpriced:
                 self._unpriced.add((alias, provider, model), unpriced)
-        cost = sum(filter(None, told.cost_nanousd))
-        tried = [each for each in group if len(each.attempts) > 1]
-        if tried:
-            cost -= self._count_tries(labels, tried)
-        if cost:
-            self._cost.add((alias, provider, model, team), cost)
         if any(told.finish_reason) or labels.outcome == FILTERED:
             self._count_finishes(labels, told)
         downgraded = len(group) - told.downgraded.count(None)
@@ -320,9 +313,30 @@ class Measures:
             self._downgrades.add((alias,), downgraded)
         self._count_makeshift(alias, told)
 
+    def _count_teams(self, labels: _Labels, group: list[Told]) -> None:
+        """What is counted by team: many have few records each, so nothing else is."""
+        teams: dict[str | None, list[Told]] = {}
+        for record in group:
+            teams.setdefault(record.team, []).append(record)
+        stream = "true" if labels.stream else "false"
+        for name, part in teams.items():
+            team = self._name("team", name, len(part))
+            self._requests.add((labels.alias, team, labels.outcome, stream), len(part))
+            where = labels.alias, labels.provider, labels.model, team
+            *tokens, costs = zip(*map(_amounts, part), strict=True)
+            for kind, counts in zip(_TOKENS, tokens, strict=True) if labels.target else ():
+                if any(counts):
+                    self._all_tokens.add((*where, kind), sum(filter(None, counts)))
+            cost = sum(filter(None, costs))
+            tried = [each for each in part if len(each.attempts) > 1]
+            if tried:
+                cost -= self._count_tries(labels, team, tried)
+            if cost:
+                self._cost.add(where, cost)
+
     def _count_asked(self, labels: _Labels, told: _Columns) -> None:
         """What is measured of requests for which a provider was asked."""
-        alias, provider, model, team = labels.alias, labels.provider, labels.model, labels.team
+        alias, provider, model = labels.alias, labels.provider, labels.model
         asked = labels.operation, provider, model, labels.answered
         error = NOTHING if labels.outcome == "ok" else labels.outcome
         self._duration.add((*asked, error), list(told.duration_ms))
@@ -333,19 +347,8 @@ class Measures:
             self._gap.add((alias,), _known(told.max_gap_ms))
             paces = filter(None, told.tokens_per_s)
             self._each_token.add(asked, [1.0 / pace for pace in paces])
-        said = _known(told.input_tokens), _known(told.output_tokens)
-        self._tokens.add((*asked, "input"), said[0])
-        self._tokens.add((*asked, "output"), said[1])
-        where = alias, provider, model, team
-        for kind, counts in (
-            ("input", said[0]), ("output", said[1]),
-            ("cached_input", told.cached_input_tokens), ("cache_write", told.cache_write_tokens),
-            ("reasoning", told.reasoning_tokens), ("audio_input", told.audio_input_tokens),
-            ("audio_output", told.audio_output_tokens),
-        ):  # fmt: skip
-            amount = sum(filter(None, counts))
-            if amount:
-                self._all_tokens.add((*where, kind), amount)
+        self._tokens.add((*asked, "input"), _known(told.input_tokens))
+        self._tokens.add((*asked, "output"), _known(told.output_tokens))
 
     def _count_failures(self, alias: str, outcome: str, group: list[Told]) -> None:
         for record in group:
@@ -378,7 +381,7 @@ class Measures:
         elif refused := sum(reason in REFUSED for reason in told.finish_reason):
             self._refused_answers.add(where, refused)
 
-    def _count_tries(self, labels: _Labels, group: list[Told]) -> int:
+    def _count_tries(self, labels: _Labels, team: str, group: list[Told]) -> int:
         """Count all tries but the first; what those cost that were not the last, all together."""
         elsewhere = 0
         for record in group:
@@ -397,7 +400,7 @@ class Measures:
                     provider, _, model = each.target.partition("/")
                     shown = NOTHING if target == NOTHING else target.partition("/")[2] or OTHER
                     provider = self._name("provider", provider, 1)
-                    where = labels.alias, provider, shown if model else NOTHING, labels.team
+                    where = labels.alias, provider, shown if model else NOTHING, team
                     self._cost.add(where, each.cost_nanousd)
                     if record.cost_nanousd is not None:
                         elsewhere += each.cost_nanousd
