@@ -7,7 +7,7 @@ here, so that no value of theirs is one that a database refuses; the payload kee
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final, cast
 
 import msgspec
@@ -38,12 +38,14 @@ _TRACE: Final = slice(3, 35)
 _LIMITED = frozenset({"overloaded", "limits_unavailable"})
 
 _names = cast(
-    "Callable[[Row], tuple[str | None, ...]]",
-    itemgetter(
+    "Callable[[Brief | Record], tuple[str | None, ...]]",
+    attrgetter(
         "alias", "key", "provider", "target", "user", "team", "organisation", "feature", "model",
         "conversation",
     ),
 )  # fmt: skip
+_NO_RECORD: Final = slice(1, 2), b"\xa8"
+"""Where, and how, all that begins which is no record: with a word of eight letters."""
 _briefs = msgspec.msgpack.Decoder(Brief)
 
 
@@ -59,14 +61,8 @@ def read(
 
     Raises: `msgspec.DecodeError`.
     """
-    if conversations.is_kept(payload):
-        batch.responses.append(_response(payload))
-        return
-    if progress.is_progress(payload):
-        batch.progress.append(_progress(payload))
-        return
-    if feedback.is_feedback(payload):
-        batch.feedback.append(feedback_row(feedback.decode(payload)))
+    place, mark = _NO_RECORD
+    if payload[place] == mark and _is_other(payload, batch):
         return
     try:
         record = _briefs.decode(payload)
@@ -78,6 +74,18 @@ def read(
         batch.records.append(_row(record, payload, sampler))
         if ended is not None:
             ended.append(record)
+
+
+def _is_other(payload: bytes, batch: Batch) -> bool:
+    if conversations.is_kept(payload):
+        batch.responses.append(_response(payload))
+    elif progress.is_progress(payload):
+        batch.progress.append(_progress(payload))
+    elif feedback.is_feedback(payload):
+        batch.feedback.append(feedback_row(feedback.decode(payload)))
+    else:
+        return False
+    return True
 
 
 def row_of(record: Record, payload: bytes) -> Row:
@@ -112,27 +120,28 @@ def _row(record: Brief | Record, payload: bytes, sampler: Sampler | None = None)
     cost = record.cost_nanousd
     if cost is None and elsewhere:
         cost = sum(spent for _, _, spent in elsewhere)
-    row = Row(
-        request_id=record.request_id,
-        started_ns=record.started_ns,
-        alias=record.alias,
-        key=record.key,
-        outcome=record.outcome,
-        provider=record.provider,
-        target=record.target,
-        payload=payload,
-        user=record.user,
-        team=record.team,
-        organisation=record.organisation,
-        feature=record.feature,
-        model=record.model,
-        conversation=record.conversation,
-        trace=None if record.trace_parent is None else record.trace_parent[_TRACE],
-        cost_nanousd=cost,
-        has_bodies=_BODY in payload,
-        ended="ok" if record.outcome == "ok" else class_of(record),
-        unpriced=is_unpriced(record),
-        tokens=(
+    outcome, trace_parent = record.outcome, record.trace_parent
+    row: Row = {
+        "request_id": record.request_id,
+        "started_ns": record.started_ns,
+        "alias": record.alias,
+        "key": record.key,
+        "outcome": outcome,
+        "provider": record.provider,
+        "target": record.target,
+        "payload": payload,
+        "user": record.user,
+        "team": record.team,
+        "organisation": record.organisation,
+        "feature": record.feature,
+        "model": record.model,
+        "conversation": record.conversation,
+        "trace": None if trace_parent is None else trace_parent[_TRACE],
+        "cost_nanousd": cost,
+        "has_bodies": _BODY in payload,
+        "ended": "ok" if outcome == "ok" else class_of(record),
+        "unpriced": record.cost_nanousd is None and is_unpriced(record),
+        "tokens": (
             record.input_tokens or 0,
             record.cached_input_tokens or 0,
             record.cache_write_tokens or 0,
@@ -141,10 +150,10 @@ def _row(record: Brief | Record, payload: bytes, sampler: Sampler | None = None)
             record.audio_input_tokens or 0,
             record.audio_output_tokens or 0,
         ),
-        elsewhere=elsewhere,
-        observed=observed(record, sampler),
-    )
-    if any(text is not None and "\0" in text for text in _names(row)):
+        "elsewhere": elsewhere,
+        "observed": observed(record, sampler),
+    }
+    if "\0" in "".join(filter(None, _names(record))):
         return _without_nul(row)
     return row
 
@@ -162,12 +171,12 @@ def _plain(text: str) -> str:
 
 
 def _elsewhere(record: Brief | Record) -> tuple[Tried, ...]:
-    tried = [each for each in record.attempts if each.cost_nanousd]
-    if not tried:
-        return ()
-    places = [each.target.partition("/") for each in tried]
-    costs = [each.cost_nanousd or 0 for each in tried]
-    return tuple((place[0], place[2], cost) for place, cost in zip(places, costs, strict=True))
+    found: tuple[Tried, ...] = ()
+    for each in record.attempts:
+        if each.cost_nanousd:
+            provider, _, model = each.target.partition("/")
+            found += ((provider, model, each.cost_nanousd),)
+    return found
 
 
 def class_of(record: Brief | Record) -> str:

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -74,12 +75,14 @@ def add_quality(connection: Connection, names: Names, rows: Sequence[Row], sign:
     alike = _alike(rows)
     if not alike:
         return
-    counted = _bounded(connection, names, {(hour // 24, group) for hour, group, _ in alike})
+    counted = _bounded(
+        connection, names, {(hour // 24, _group(alias, seen)) for hour, alias, seen in alike}
+    )
     sums = defaultdict[tuple[int, int], list[int]](lambda: [0] * len(QUALITY_COUNTS))
     bins = defaultdict[tuple[int, int, str, int], int](int)
     groups: dict[int, Group] = {}
-    for (hour, told, seen), some in alike.items():
-        group = counted[hour // 24, told]
+    for (hour, alias, seen), some in alike.items():
+        group = counted[hour // 24, _group(alias, seen)]
         began_s, number = hour * HOUR_S, group_id(group)
         groups[number] = group
         there = sums[began_s, number]
@@ -119,18 +122,21 @@ class _Alike:
     samples: list[Sample] = field(default_factory=list[Sample])
 
 
-def _alike(rows: Sequence[Row]) -> dict[tuple[int, Group, Observed], _Alike]:
+def _group(alias: str | None, seen: Observed) -> Group:
+    return alias, seen.model, seen.version
+
+
+def _alike(rows: Sequence[Row]) -> dict[tuple[int, str | None, Observed], _Alike]:
     # There are far fewer ways to look than answers: what follows is done once for each.
-    found = defaultdict[tuple[int, Group, Observed], _Alike](_Alike)
+    found = defaultdict[tuple[int, str | None, Observed], _Alike](_Alike)
     for row in rows:
         seen = row.get("observed")
         if seen is None:
             continue
         sample = seen.sample
         if sample is not None:
-            seen = seen._replace(sample=None)
-        group: Group = row["alias"], seen.model, seen.version
-        some = found[row["started_ns"] // _HOUR_NS, group, seen]
+            seen = replace(seen, sample=None)
+        some = found[row["started_ns"] // _HOUR_NS, row["alias"], seen]
         some.answers += 1
         some.tokens += row["tokens"][3]
         some.nanousd += row["cost_nanousd"] or 0

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, NotRequired, TypedDict
 
+from msgspec import Struct
+
 Tried = tuple[str, str, int]
 """Provider, model and cost of a try that cost something and was not the last one."""
 
@@ -18,7 +20,7 @@ class Sample(NamedTuple):
     grams: Mapping[int, int]
 
 
-class Observed(NamedTuple):
+class Observed(Struct, frozen=True, array_like=True, gc=False):
     """What a record tells of its answer's quality."""
 
     model: str | None

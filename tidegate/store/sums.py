@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from hashlib import blake2b
-from operator import add
+from operator import add, neg
 from typing import Final
 
 import msgspec
@@ -38,6 +38,7 @@ COUNTS: Final = (
     "audio_output_tokens", "cost_nanousd", "slow",
 )  # fmt: skip
 _SECOND_NS = 10**9
+_MINUTE_NS, _QUARTER_NS = MINUTE_S * _SECOND_NS, QUARTER_S * _SECOND_NS
 _NO_TOKENS = (0,) * 7
 FINE: Final = frozenset({"ok", "client_gone"})
 """Outcomes that are no errors."""
@@ -48,10 +49,16 @@ Group = tuple[
 ]  # fmt: skip
 """Key, user, team, organisation, feature, alias, model, provider, class of outcome."""
 _BOUNDED: Final = (("user", 1), ("feature", 4), ("alias", 5), ("model", 6))
+_CHARGED: Final = (
+    "alias", "conversation", "feature", "key", "organisation", "provider", "team", "user",
+)  # fmt: skip
+"""Kinds of scopes, in the order that their charges are kept in."""
+_encode = msgspec.msgpack.Encoder().encode
 
-Sums = dict[tuple[int, Group], list[int]]
+Counts = tuple[int, ...]
+Sums = dict[tuple[int, Group], Counts]
 """The counts by minute and group."""
-Spans = dict[tuple[int, int], list[int]]
+Spans = dict[tuple[int, int], Counts]
 """The counts by when a span began and the id of a group."""
 
 
@@ -64,30 +71,33 @@ def add_sums(connection: Connection, names: Names, rows: Sequence[Row], sign: in
 
 def group_id(group: Group) -> int:
     """63 bits of a digest of the group."""
-    digest = blake2b(msgspec.msgpack.encode(group), digest_size=8).digest()
+    digest = blake2b(_encode(group), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 def _add_charges(connection: Connection, rows: Sequence[Row], sign: int) -> None:
-    sums = defaultdict[tuple[str, str, int], int](int)
+    quarters = defaultdict[int, list[Row]](list)
     for row in rows:
-        cost = row["cost_nanousd"]
-        if not cost:
-            continue
-        began_s = row["started_ns"] // _SECOND_NS // QUARTER_S * QUARTER_S
-        for kind, name in (
-            ("organisation", row["organisation"]), ("team", row["team"]), ("user", row["user"]),
-            ("key", row["key"]), ("feature", row["feature"]), ("alias", row["alias"]),
-            ("conversation", row["conversation"]),
-        ):  # fmt: skip
-            if name is not None:
-                sums[kind, name, began_s] += sign * cost
-        for provider, _, spent in row["elsewhere"]:
-            sums["provider", provider, began_s] += sign * spent
-            cost -= spent
-        if row["provider"] is not None and cost:
-            sums["provider", row["provider"], began_s] += sign * cost
-    values = [(*key, nanousd) for key, nanousd in sorted(sums.items())]
+        if row["cost_nanousd"]:
+            quarters[row["started_ns"] // _QUARTER_NS].append(row)
+    values: list[tuple[str, str, int, int]] = []
+    for kind in _CHARGED:
+        for quarter, some in sorted(quarters.items()):
+            sums = defaultdict[str, int](int)
+            for row in some:
+                cost = row["cost_nanousd"] or 0
+                if kind == "provider":
+                    for provider, _, spent in row["elsewhere"]:
+                        sums[provider] += spent
+                        cost -= spent
+                name = row[kind]
+                if name is not None:
+                    sums[name] += cost
+            values += [
+                (kind, name, quarter * QUARTER_S, sign * nanousd)
+                for name in sorted(sums)
+                if (nanousd := sums[name])
+            ]
     merge_many(connection, charges, values, add=["nanousd"])
 
 
@@ -96,16 +106,13 @@ def _add_rollups(connection: Connection, names: Names, rows: Sequence[Row], sign
     by_day = defaultdict[int, set[Group]](set)
     for minute_s, group in sums:
         by_day[minute_s // DAY_S * DAY_S].add(group)
-    ids: dict[tuple[int, Group], int] = {}
-    kept: dict[int, Group] = {}
-    for day_s, groups in sorted(by_day.items()):
-        for group, (number, counted) in _bounded(connection, names, day_s, groups).items():
-            ids[day_s, group] = number
-            kept[number] = counted
+    counted = {day_s: _bounded(connection, names, day_s, by_day[day_s]) for day_s in sorted(by_day)}
+    kept = {number: group for each in counted.values() for number, group in each.values()}
     merge_many(connection, rollup_groups, [(number, *kept[number]) for number in sorted(kept)])
     spans: Spans = {}
     for (minute_s, group), counts in sums.items():
-        _merge(spans, (minute_s, ids[minute_s // DAY_S * DAY_S, group]), counts)
+        number, _ = counted[minute_s // DAY_S * DAY_S][group]
+        _merge(spans, (minute_s, number), counts)
     for table, span_s in ((rollups_minute, 0), (rollups_hour, HOUR_S), (rollups_day, DAY_S)):
         if span_s:  # hours from the minutes' sums, days from the hours'
             shorter, spans = spans, {}
@@ -116,42 +123,34 @@ def _add_rollups(connection: Connection, names: Names, rows: Sequence[Row], sign
         merge_many(connection, table, values, add=COUNTS)
 
 
-def _merge(spans: Spans, at: tuple[int, int], counts: list[int]) -> None:
+def _merge(spans: Spans, at: tuple[int, int], counts: Counts) -> None:
     there = spans.get(at)
-    spans[at] = counts if there is None else list(map(add, there, counts))
+    spans[at] = counts if there is None else tuple(map(add, there, counts))
 
 
 def _by_minute(rows: Sequence[Row], sign: int) -> Sums:
     sums: Sums = {}
     for row in rows:
-        minute_s = row["started_ns"] // _SECOND_NS // MINUTE_S * MINUTE_S
+        minute_s = row["started_ns"] // _MINUTE_NS * MINUTE_S
         owner = row["key"], row["user"], row["team"], row["organisation"], row["feature"]
         alias, ended, cost = row["alias"], row["ended"], row["cost_nanousd"] or 0
         for provider, model, spent in row["elsewhere"]:
             group: Group = (*owner, alias, model, provider, ended)
-            _add(sums, (minute_s, group), (0, 0, 0, *_NO_TOKENS, spent, 0), sign)
+            _add(sums, (minute_s, group), (0, 0, 0, *_NO_TOKENS, sign * spent, 0))
             cost -= spent
         group = (*owner, alias, row["model"], row["provider"], ended)
+        tokens = row["tokens"] if sign > 0 else map(neg, row["tokens"])
         counts = (
-            1,
-            ended not in FINE,
-            row["unpriced"],
-            *row["tokens"],
-            cost,
-            row.get("slow", False),
-        )
-        _add(sums, (minute_s, group), counts, sign)
+            sign, sign * (ended not in FINE), sign * row["unpriced"], *tokens, sign * cost,
+            sign * row.get("slow", False),
+        )  # fmt: skip
+        _add(sums, (minute_s, group), counts)
     return sums
 
 
-def _add(sums: Sums, at: tuple[int, Group], counts: tuple[int, ...], sign: int) -> None:
+def _add(sums: Sums, at: tuple[int, Group], counts: Counts) -> None:
     there = sums.get(at)
-    if there is None:
-        sums[at] = [sign * count for count in counts]
-    else:
-        for place, count in enumerate(counts):
-            if count:
-                there[place] += sign * count
+    sums[at] = counts if there is None else tuple(map(add, there, counts))
 
 
 def _bounded(
@@ -159,21 +158,27 @@ def _bounded(
 ) -> dict[Group, tuple[int, Group]]:
     # Each group, and the one it is counted as, with its id.
     apart: dict[int, set[str]] = {}
+    fit = True
     for kind, place in _BOUNDED:
-        wanted = {name for group in groups if isinstance(name := group[place], str)}
+        wanted = {name for group in groups if (name := group[place]) is not None}
         apart[place] = names.apart(connection, day_s, kind, wanted)
+        fit = fit and len(apart[place]) == len(wanted)
     numbers: dict[Group, int] = {}
     counted: dict[Group, tuple[int, Group]] = {}
     for group in groups:
+        if fit:
+            counted[group] = group_id(group), group
+            continue
         key, user, team, organisation, feature, alias, model, provider, ended = group
         reduced: Group = (
             key, _or_other(user, apart[1]), team, organisation, _or_other(feature, apart[4]),
             _or_other(alias, apart[5]), _or_other(model, apart[6]), provider, ended,
         )  # fmt: skip
         counted[group] = _numbered(numbers, reduced)
-    single = {f"{number:x}": number for number in numbers.values()}
-    fitting = {single[each] for each in names.apart(connection, day_s, "group", single)}
-    if len(fitting) < len(single):
+    single = {f"{number:x}": number for number, _ in counted.values()}
+    alone = names.apart(connection, day_s, "group", single)
+    if len(alone) < len(single):
+        fitting = {single[each] for each in alone}
         for group, (number, reduced) in counted.items():
             if number not in fitting:
                 key, _, team, organisation, _, alias, model, provider, ended = reduced
