@@ -12,6 +12,7 @@ from console_house import CONFIG, House, house
 from tidegate.console.entrance import place
 from tidegate.console.sessions import ABSOLUTE_S, IDLE_S, MOST_SESSIONS, Sessions
 from tidegate.console.wire import POLICY
+from tidegate.money import NANO
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +165,7 @@ class Hands:
         self.now_s = 0.0
 
     def now_ns(self) -> int:
-        return 0
+        return round(self.now_s * NANO)
 
     def monotonic(self) -> float:
         return self.now_s
@@ -192,6 +193,59 @@ def test_session_ends_in_any_case() -> None:
         assert sessions.find(word, used=True)
         clock.now_s += IDLE_S / 2
     assert sessions.find(word, used=True) is None
+
+
+def test_session_outlives_a_restart_and_no_more_time_than_it_has(tmp_path: Path) -> None:
+    clock, file = Hands(), tmp_path / "sessions"
+    sessions = Sessions(clock, file)
+    word, left = sessions.begin("digest"), sessions.begin("other")
+    found = sessions.find(word, used=True)
+    assert found is not None
+    sessions.end(left)
+    assert file.stat().st_mode & 0o077 == 0
+    assert not any(each in file.read_text() for each in (word, left, found.csrf))
+    clock.now_s += IDLE_S - 1
+    again = Sessions(clock, file)
+    taken = again.find(word, used=False)
+    assert taken is not None
+    assert (taken.token, taken.csrf) == ("digest", found.csrf)
+    assert again.find(left, used=True) is None
+    clock.now_s += 1
+    assert again.find(word, used=True) is None
+    assert len(Sessions(clock, file)) == 0
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "\xff", '[["a","b",9,9]]'])
+def test_what_is_no_list_of_sessions_lets_nobody_in(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "sessions"
+    file.write_bytes(text.encode("latin-1"))
+    clock = Hands()
+    clock.now_s = -1.0  # so that what it holds is from the future
+    sessions = Sessions(clock, file)
+    assert len(sessions) == 0
+    word = sessions.begin("digest")
+    assert Sessions(clock, file).find(word, used=True)
+
+
+def test_where_sessions_cannot_be_kept_people_are_let_in(tmp_path: Path) -> None:
+    sessions = Sessions(Hands(), tmp_path / "none" / "sessions")
+    assert sessions.find(sessions.begin("digest"), used=True)
+
+
+def test_nobody_is_signed_out_by_a_control_process_that_was_killed(tmp_path: Path) -> None:
+    with house(tmp_path) as first:
+        client = Client(first)
+        client.sign_in()
+        csrf = client.get("/keys/new").csrf
+    with house(tmp_path) as second:
+        client.house = second
+        assert client.get("/keys/new").csrf == csrf
+        word = client.cookies["tidegate_console"]
+        assert client.post("/sign-out", {"csrf": csrf}).status == 303
+    with house(tmp_path) as third:
+        client.house = third
+        client.cookies["tidegate_console"] = word
+        assert client.get("/now").status == 303
 
 
 def test_sessions_are_bounded_and_the_one_used_longest_ago_goes() -> None:

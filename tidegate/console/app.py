@@ -26,7 +26,7 @@ from tidegate.console.page import ROOT, Asked, Download, Page, View, Way, Went
 from tidegate.console.pages import PAGES
 from tidegate.console.refusals import Refusal, missing, not_allowed
 from tidegate.console.rendering import Renderer
-from tidegate.console.sessions import Flash, Session
+from tidegate.console.sessions import FILE, Flash, Session, Sessions
 from tidegate.console.wire import HTML, TEXT, Reply, Sent, went
 from tidegate.control.admin.gate import PREFIX, App, Message, Receive, Send, plain
 from tidegate.control.admin.problems import Problem
@@ -54,7 +54,8 @@ class _Console:
         self._files = Files(ROOT)
         self._renderer = Renderer(self._files, PAGES)
         self._origins = Origins(back.settings.host, back.settings.address)
-        self._entrance = Entrance(back.admin.sign_in, self._origins, back.clock, self._alone)
+        sessions = Sessions(back.clock, back.settings.spool / FILE)
+        self._entrance = Entrance(back.admin.sign_in, self._origins, sessions, self._alone)
         self._ways = [way for page in PAGES for way in page.ways]
         self._lasting = Lasting()
         self._limiter = CapacityLimiter(_THREADS)

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from anyio import CapacityLimiter, to_thread
 
-from tidegate.clock import Clock
 from tidegate.console.origins import Origins
 from tidegate.console.page import ROOT
 from tidegate.console.refusals import Refusal
@@ -33,11 +32,11 @@ _T = TypeVar("_T")
 class Entrance:
     """Who is inside, and how one gets there."""
 
-    def __init__(self, sign_in: SignIn, origins: Origins, clock: Clock, alone: Alone) -> None:
+    def __init__(self, sign_in: SignIn, origins: Origins, sessions: Sessions, alone: Alone) -> None:
         self._sign_in = sign_in
         self._origins = origins
         self._alone = alone
-        self._sessions = Sessions(clock)
+        self._sessions = sessions
         self._limiter = CapacityLimiter(2)
         """Looks for tokens have threads of their own: slow pages do not keep people out."""
 
