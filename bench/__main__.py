@@ -25,6 +25,7 @@ from bench.machine import machine
 from bench.observed import observed
 from bench.openloop import openloop
 from bench.outage import outage
+from bench.overload import overload
 from bench.process import DidNotStart
 from bench.report import show
 from bench.sinks import sinks
@@ -47,11 +48,12 @@ SCENARIOS: dict[str, Callable[[Options], list[dict[str, Any]]]] = {
     "everything": everything,
     "observed": observed,
     "sinks": sinks,
+    "overload": overload,
 }
 IN_ALL = (
     "throughput", "latency", "streams", "openloop", "startup", "outage", "translate", "everything",
 )  # fmt: skip
-OWN = frozenset({"soak", "outage", "translate", "observed", "sinks"})
+OWN = frozenset({"soak", "outage", "translate", "observed", "sinks", "overload"})
 """Scenarios that peers take no part in, unless they are named."""
 PLAIN_WIDTH = 140  # for a pipe or a file, which tell no width
 RESULTS = CHECKOUT / "bench" / "results" / "latest.json"

@@ -50,6 +50,7 @@ def goals(scenarios: dict[str, list[Row]]) -> list[Goal]:
         *_everything(scenarios.get("everything", [])),
         *_observed(scenarios.get("observed", [])),
         *_sinks(scenarios.get("sinks", [])),
+        *_overload(scenarios.get("overload", [])),
     ]
 
 
@@ -164,6 +165,13 @@ def _sinks(rows: list[Row]) -> Iterator[Goal]:
                 said = f"sinks: {figure.removesuffix('_ms')} of that with a live one, {DEAD}"
                 yield Goal(said, row["of_alive"][figure]["median"], wanted, " x")
             yield Goal("sinks: requests that failed while it caught up", row["back"]["errors"], 0)
+
+
+def _overload(rows: list[Row]) -> Iterator[Goal]:
+    """At the highest load that was tried."""
+    for row in sorted(rows, key=lambda each: each["factor"])[-1:]:
+        figure = f"goodput at {row['factor']:g} times what a process carries, of its best"
+        yield Goal(figure, row["of_best"], 0.9, " x", at_least=True)
 
 
 def _or_infinite(measured: float) -> float:

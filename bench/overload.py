@@ -1,4 +1,4 @@
-"""Goodput at and beyond what one gateway process can carry: `python -m bench.overload`.
+"""Goodput at and beyond what one gateway process can carry: `python -m bench overload`.
 
 The gateway has a core of its own; nginx answers every request at once with the same long stream, so
 that the gateway is what is scarce. Capacity is measured first, then requests come by the clock at
@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
+import math
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import click
 import uvloop
 
 from bench.contenders import Tidegate
-from bench.install import Unavailable, tool
+from bench.goals import SUBJECT
+from bench.install import tool
 from bench.latency import complete
+from bench.machine import listening
 from bench.nginx import CONNECTIONS, FRAME
 from bench.process import Server, cores, free_port, pinned
-from bench.stage import fresh, mock_server
+from bench.stage import Options, fresh, mock_server
 from bench.stats import percentiles
 from bench.steady import Steady
 from bench.target import UPSTREAM_MODEL, Target
@@ -34,7 +35,7 @@ DEADLINE_S = 1.0
 RUN_S = 8.0
 SETTLE_S = 3.0
 """What is left out at the beginning of each run."""
-FACTORS = (0.5, 0.9, 1.5, 3.0, 5.0)
+FACTORS, QUICK = (0.5, 0.9, 1.5, 3.0, 5.0), (0.9, 5.0)
 CLOSED = 32
 END = b"\r\n0\r\n\r\n"
 
@@ -112,50 +113,44 @@ async def closed(port: int, request: bytes) -> float:
     return rate
 
 
-@click.command()
-@click.option("--factors", default=",".join(map(str, FACTORS)), show_default=True)
-def main(factors: str) -> None:
-    """Print a row for each multiple of the capacity."""
-    with TemporaryDirectory() as held:
-        directory = Path(held)
-        port, upstream = free_port(), free_port()
+def overload(options: Options) -> list[dict[str, Any]]:
+    """One row for each multiple of the capacity, the smallest first."""
+    directory, port, upstream = fresh(options.directory / "overload"), free_port(), free_port()
+    with ExitStack() as running:
         mock = stream_mock(fresh(directory / "mock"), upstream)
-        gateway: Server | None = None
-        try:
-            plan = Tidegate("tidegate").plan(
-                fresh(directory / "gw"), port, upstream, streaming=True
-            )
-            gateway = Server(plan.argv, core=cores()[0], directory=directory / "gw", env=plan.env)
-            gateway.wait_port(port, 30)
-            target = Target("tidegate", port, plan.model, gateway, directory)
-            request = target.request(stream=True)
-            with pinned(cores()[1]):
-                capacity = uvloop.run(closed(port, request))
-                click.echo(f"capacity {capacity:.0f}/s, {CHUNKS} chunks each")
-                best = 0.0
-                for factor in map(float, factors.split(",")):
-                    began_s, cpu_s = time.perf_counter(), time.process_time()
-                    served_s = gateway.cpu_s()
-                    rate, times, refused = uvloop.run(at_rate(port, request, factor * capacity))
-                    busy = (time.process_time() - cpu_s) / (time.perf_counter() - began_s)
-                    gateway.check_alive()
-                    best = max(best, rate)
-                    cpu = (gateway.cpu_s() - served_s) / (time.perf_counter() - began_s)
-                    p50, p99 = percentiles([1e3 * each for each in times] or [0.0], (50, 99))
-                    click.echo(
-                        f"{factor:4.1f} x: good {rate:6.0f}/s = {rate / best:5.1%} of the best, "
-                        f"p50 {p50:4.0f} ms, p99 {p99:4.0f} ms, refused {refused}, "
-                        f"CPU {cpu:.0%}: {rate / max(cpu, 0.01):.0f} good for a second of it, "
-                        f"of the callers {busy:.0%}"
-                    )
-        finally:
-            if gateway is not None:
-                gateway.stop()
-            mock.stop()
+        running.callback(mock.stop)
+        plan = Tidegate(SUBJECT).plan(fresh(directory / "gw"), port, upstream, streaming=True)
+        gateway = Server(plan.argv, core=cores()[0], directory=directory / "gw", env=plan.env)
+        running.callback(gateway.stop)
+        gateway.wait_port(port, 30)
+        request = Target(SUBJECT, port, plan.model, gateway, directory).request(stream=True)
+        with pinned(cores()[1]):
+            capacity = uvloop.run(closed(port, request))
+            options.say(f"overload: capacity {capacity:.0f}/s, {CHUNKS} chunks each")
+            rows: list[dict[str, Any]] = []
+            for factor in QUICK if options.quick else FACTORS:
+                options.say(f"overload, {factor:g} times the capacity")
+                rows.append(_row(gateway, mock, port, request, factor * capacity))
+                rows[-1] |= {"factor": factor, "capacity_per_s": capacity}
+    best = max(row["good_per_s"] for row in rows)
+    return [{**row, "of_best": row["good_per_s"] / best if best else math.nan} for row in rows]
 
 
-if __name__ == "__main__":
-    try:
-        main()
-    except Unavailable as missing:
-        sys.exit(f"nothing measured: {missing}")
+def _row(gateway: Server, mock: Server, port: int, request: bytes, due: float) -> dict[str, Any]:
+    """What became of requests at `due` a second."""
+    began_s, cpu_s, served_s = time.perf_counter(), time.process_time(), gateway.cpu_s()
+    with listening([gateway, mock]) as noise:
+        rate, times, refused = uvloop.run(at_rate(port, request, due))
+    took_s = time.perf_counter() - began_s
+    gateway.check_alive()
+    p50, p99 = percentiles([1e3 * each for each in times] or [math.nan], (50, 99))
+    return {
+        "name": SUBJECT,
+        "good_per_s": rate,
+        "p50_ms": p50,
+        "p99_ms": p99,
+        "refused": refused,
+        "cpu": (gateway.cpu_s() - served_s) / took_s,
+        "callers_cpu": (time.process_time() - cpu_s) / took_s,
+        "noise": noise.share,
+    }

@@ -37,6 +37,7 @@ def show(report: Row, console: Console) -> None:
         ("translate", _translate),
         ("everything", _everything),
         ("sinks", _sinks),
+        ("overload", _overload),
     ):
         if scenarios.get(name):
             console.print(table(scenarios[name]))
@@ -352,6 +353,25 @@ def _sinks(rows: list[Row]) -> Table:
                 f"{back['records']:,} records told in {back['took_s']:.1f} s, "
                 f"{back['records_per_s']:,.0f} a second, {back['waited_s']:.1f} s after it lived"
             )
+    return table
+
+
+def _overload(rows: list[Row]) -> Table:
+    table = _table(
+        f"More than one process can carry, which is {rows[0]['capacity_per_s']:,.0f} streams/s",
+        "load",
+        "good/s|of best|p50 ms|p99 ms|refused|CPU|callers' CPU|others",
+    )
+    for row in rows:
+        table.add_row(
+            f"{row['factor']:g} x",
+            f"{row['good_per_s']:,.0f}",
+            _or_dash(row["of_best"], ".1%"),
+            _or_dash(row["p50_ms"], ".0f"),
+            _or_dash(row["p99_ms"], ".0f"),
+            f"{row['refused']:,}",
+            *(f"{row[figure]:.0%}" for figure in ("cpu", "callers_cpu", "noise")),
+        )
     return table
 
 

@@ -133,3 +133,10 @@ def test_a_dead_sink_may_lose_nothing_and_cost_callers_nothing() -> None:
         "sinks: p99 of that with a live one, tidegate-dead-sink",
         "sinks: requests that failed while it caught up",
     ]
+
+
+def test_goodput_is_judged_at_the_highest_load() -> None:
+    rows = [{"factor": factor, "of_best": of} for factor, of in ((5.0, 0.91), (0.9, 1.0))]
+    (goal,) = goals({"overload": rows})
+    assert (goal.measured, goal.met) == (0.91, True)
+    assert not goals({"overload": [{"factor": 5.0, "of_best": math.nan}]})[0].met
