@@ -203,3 +203,16 @@ def test_the_shell_completes_commands() -> None:
     }
     result = CliRunner().invoke(main, [], env=environ, prog_name="tidegate")
     assert "plain,check" in result.output
+
+
+def test_mistyped_command_is_told_the_nearest() -> None:
+    result = run("chek")
+    assert result.exit_code == 2
+    assert "No such command 'chek'. Did you mean 'check'?" in result.stderr
+    assert "Did you mean" not in run("xyz").stderr
+
+
+def test_configuration_without_its_option_is_told_the_option() -> None:
+    result = run("check", "other.yaml")
+    assert result.exit_code == 2
+    assert "(other.yaml). A configuration is named by --config PATH." in result.stderr

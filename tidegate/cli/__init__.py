@@ -47,6 +47,7 @@ _COMMANDS = {
 }
 """In the order a newcomer meets them; the help text is here so that listing loads nothing."""
 
+_YAML = ".yaml"
 _EPILOG = """\
 \b
 Start here:   tidegate demo
@@ -94,6 +95,11 @@ class _Commands(click.Group):
 
             print_mistakes(error.mistakes)
             ctx.exit(2)
+        except click.UsageError as error:
+            if "unexpected extra argument" not in error.message or _YAML not in error.message:
+                raise
+            words = f"{error.message}. A configuration is named by --config PATH."
+            raise click.UsageError(words, error.ctx) from None
 
 
 @click.group(
