@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import Select, delete, func, select, update
 
 from tidegate.store.database import Database, database_file
 from tidegate.store.held import HeldStore
 from tidegate.store.intake import Intake
-from tidegate.store.migrations import upgrade
 from tidegate.store.responses import ResponseStore
 from tidegate.store.rows import Added, Batch, Place, Row
 from tidegate.store.spend import SpendStore
@@ -62,6 +61,9 @@ class RecordStore:
 
         Raises: `StoreTooNew` when a later version has been at work, `OSError`, `SQLAlchemyError`.
         """
+        # Imported here: it is long, and whoever only asks needs none of it.
+        from tidegate.store.migrations import upgrade  # noqa: PLC0415
+
         self.database.touch()
         upgrade(self.database)
 
@@ -168,8 +170,10 @@ def _narrow(wanted: Filter) -> Select[int, bytes]:
     if wanted.outcome is not None:
         query = query.where(records.c.outcome == wanted.outcome)
     if wanted.target is not None:
-        named = (records.c.target == wanted.target, records.c.provider == wanted.target)
-        query = query.where(or_(*named))
+        provider, stroke, _ = wanted.target.partition("/")
+        query = query.where(records.c.provider == provider)  # which has an index, as no target has
+        if stroke:
+            query = query.where(records.c.target == wanted.target)
     if wanted.errors:
         query = query.where(IS_ERROR)
     if wanted.since_ns is not None:
