@@ -11,6 +11,7 @@ PIP    := $(BIN)/pip --disable-pip-version-check --quiet --quiet
 DEMO   := $(VENV)/.stamp-demo
 DEV    := $(VENV)/.stamp-dev
 CONSUMERS := .consumers/.stamp
+WORKERS ?= 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -25,8 +26,8 @@ demo: $(DEMO) ## a real model answers through the gateway; stays up (Ctrl-C stop
 demo-once: $(DEMO) ## the same, then exits
 	@$(BIN)/tidegate demo --once
 
-test: $(DEV) ## the tests; `make test ARGS="-k spool"` for some of them
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(DEV) ## the tests; `make test ARGS="-k spool"` for some, `WORKERS=3` in three processes
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(DEV) ## lint, format, types, floors of the house, generated reference
 	$(BIN)/ruff check .
