@@ -31,6 +31,18 @@ _TRIES = 5
 Stamp = tuple[int, int, int]
 """When the file was changed, its number, its size."""
 
+_KEY = tuple(
+    virtual_keys.c[name]
+    for name in (
+        "id", "name", "digests", "user", "team", "organisation", "environment", "models",
+        "features", "may_name", "priority", "expires_ns", "blocked",
+    )
+)  # fmt: skip
+"""What gateways have to know of a key."""
+_digests = msgspec.json.Decoder(tuple[Digest, ...]).decode
+_words = msgspec.json.Decoder(tuple[str, ...]).decode
+_limits = msgspec.json.Decoder(Limits).decode
+
 _log = logging.getLogger("tidegate.control")
 
 
@@ -124,7 +136,7 @@ def access_of(connection: Connection, configured: Configured) -> Access:
         version=number,
         keys=tuple(
             _entry(row, of_users, organisations)
-            for row in connection.execute(select(virtual_keys).order_by(virtual_keys.c.name))
+            for row in connection.execute(select(*_KEY).order_by(virtual_keys.c.name)).all()
         ),
         rules=tuple(map(rule_of, connection.execute(select(rules)))),
         organisations={
@@ -152,32 +164,37 @@ def _number(connection: Connection, name: str) -> int:
 
 def rule_of(row: Any) -> Rule:
     """The rule that a row of the table holds."""
-    return Rule(row.kind, msgspec.json.decode(row.limits, type=Limits), row.name or None)
+    return Rule(row.kind, _limits(row.limits), row.name or None)
 
 
 def _entry(
     row: Any, of_users: dict[str, str | None], organisations: dict[str, str | None]
 ) -> KeyEntry:
-    team = row.team or of_users.get(row.user)
+    # There are many: a row's fields are cheap all at once, and a decoder knows its type already.
+    id_, name, digests, user, team, organisation, environment, models, features, may_name, *more = (
+        row
+    )
+    priority, expires_ns, blocked = more
+    team = team or of_users.get(user)
     return KeyEntry(
-        id=row.id,
-        name=row.name,
-        digests=msgspec.json.decode(row.digests, type=tuple[Digest, ...]),
-        user=row.user,
+        id=id_,
+        name=name,
+        digests=_digests(digests),
+        user=user,
         team=team,
-        organisation=row.organisation or (organisations.get(team) if team else None),
-        environment=row.environment,
-        models=_strings(row.models),
-        features=_strings(row.features),
-        may_name=_strings(row.may_name),  # pyright: ignore[reportArgumentType]  checked on entry
-        priority=row.priority,
-        expires_ns=row.expires_ns,
-        blocked=row.blocked,
+        organisation=organisation or (organisations.get(team) if team else None),
+        environment=environment,
+        models=_strings(models),
+        features=_strings(features),
+        may_name=_strings(may_name),  # pyright: ignore[reportArgumentType]  checked on entry
+        priority=priority,
+        expires_ns=expires_ns,
+        blocked=blocked,
     )
 
 
 def _strings(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else msgspec.json.decode(text, type=tuple[str, ...])
+    return None if text is None else _words(text)
 
 
 def _write(path: Path, data: bytes) -> None:
