@@ -25,6 +25,7 @@ from bench.install import (
 from bench.nginx import proxy_configuration
 from bench.process import free_port
 from bench.target import ALIAS, UPSTREAM_MODEL
+from tidegate.ledger.segment import segments
 
 SMG = "1.13.0"
 LITELLM = "1.106.2"
@@ -160,9 +161,8 @@ class Tidegate:
         """Drop finished segments: the control process, which does not run here, would load them."""
         if self._whole:
             return
-        segments = sorted((directory / "spool").glob("*"), key=lambda file: file.stat().st_mtime)
-        for segment in segments[:-1]:
-            if segment.is_file() and segment.stat().st_size > 0:
+        for segment in segments(directory / "spool")[:-1]:
+            if segment.stat().st_size > 0:
                 segment.unlink()
 
 
