@@ -242,8 +242,9 @@ class Shared:
             self._charges.charge(held, "spare", held.spare_purses(), spent)
             self._note_spent(held.spare_purses(), spent, 0)
         if held.parts:
-            self._charges.settle(held, spent)
-            self._note_spent(held.purses(), spent, held.nanousd)
+            purses = held.purses()
+            self._charges.settle(held, purses, spent)
+            self._note_spent(purses, spent, held.nanousd)
         if held.rules != self._rules:
             self._charge_new(held, spent)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 from tidegate.admission.engine import Left
@@ -241,19 +242,18 @@ def written(
         said.append(part.keys)
         key_count += part.key_count
     more_tokens, more_nanousd = more
-    lasts_ms = int(ask.expires_s * 1000)
+    lasts, forgotten = _lasting(ask.expires_s)
     said += (
         bulk(ask.request_id.encode()),
         _YES if already else _NOT,
-        bulk(b"%d" % more_tokens),
-        bulk(b"%d" % more_nanousd),
+        bulk(b"%d" % more_tokens) if more_tokens else _NOT,
+        bulk(b"%d" % more_nanousd) if more_nanousd else _NOT,
         bulk(b"%d" % (held.tokens_taken + more_tokens)),
         bulk(b"%d" % (held.nanousd + more_nanousd)),
-        bulk(b"%r" % ask.expires_s),
-        bulk(b"%d" % (lasts_ms + KEPT_MS)),
+        lasts,
         bulk(b"%d" % (ask.unix_ns // _NS_PER_MS)),
         _EMPTY if now_s is None else bulk(b"%r" % now_s),
-        bulk(b"%d" % (lasts_ms + DAY_S * 1000)),
+        forgotten,
     )
     if already:
         said.append(_ALREADY)
@@ -266,3 +266,11 @@ def written(
         said.append(part.arguments)
         argument_count += part.argument_count
     return ADMIT.written(key_count, key_count + argument_count, said)
+
+
+@lru_cache(maxsize=256)  # as many as aliases have time limits
+def _lasting(expires_s: float) -> tuple[bytes, bytes]:
+    """How long a hold lasts and is kept; how long at most what is counted of it stands."""
+    lasts_ms = int(expires_s * 1000)
+    lasts = bulk(b"%r" % expires_s) + bulk(b"%d" % (lasts_ms + KEPT_MS))
+    return lasts, bulk(b"%d" % (lasts_ms + DAY_S * 1000))

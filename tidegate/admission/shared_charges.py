@@ -26,13 +26,13 @@ class Charges:
         self._untold = untold
         self._clock = clock
 
-    def settle(self, held: Held, spent: Sequence[Spent]) -> None:
-        """Charge what Redis holds for `held`, and let go of the rest.
+    def settle(self, held: Held, purses: Sequence[Purse], spent: Sequence[Spent]) -> None:
+        """Charge `purses`, which are those that Redis holds for `held`, and let go of the rest.
 
         If Redis has forgotten the hold, it is charged all the same, unless the balances that it
         was told since have this in them.
         """
-        purses, settled_us = held.purses(), self._clock.now_ns() // _NS_PER_US
+        settled_us = self._clock.now_ns() // _NS_PER_US
 
         def heard(answer: Any) -> bool:
             if answer[0] == NOT_SEEDED:  # told again at the next look: no sooner, it may take hours

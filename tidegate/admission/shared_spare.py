@@ -138,4 +138,8 @@ class Spare:
 def charge(purse: Purse, spent: Sequence[Spent]) -> int:
     """What `purse` pays of `spent`."""
     kind, name = purse.scope
-    return sum(part.nanousd for part in spent if kind != "provider" or part.provider == name)
+    paid = 0
+    for part in spent:
+        if kind != "provider" or part.provider == name:
+            paid += part.nanousd
+    return paid

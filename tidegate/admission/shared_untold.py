@@ -26,6 +26,8 @@ MOST_COMPLAINTS = 5
 
 log = logging.getLogger("tidegate.admission")
 
+_decode = msgspec.msgpack.Decoder(list[object]).decode
+
 
 class Telling:
     """One thing to tell. `heard` is given the answer; false keeps it to be told later."""
@@ -142,6 +144,6 @@ def unpacked(answer: object) -> list[object]:
     if not isinstance(answer, bytes):
         raise NotRedis("an answer that none of our scripts gives")
     try:
-        return msgspec.msgpack.decode(answer, type=list[object])
+        return _decode(answer)
     except msgspec.MsgspecError as error:
         raise NotRedis("an answer that none of our scripts gives") from error
