@@ -1,6 +1,8 @@
 """A lane: who runs, who waits, and that nothing is left behind."""
 
 import asyncio
+import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import settings
@@ -205,6 +207,21 @@ def test_pace_ends_with_the_time_it_was_told_for() -> None:
     assert lane.busy
     for _ in range(10):
         taken(lane, now_s=5.0)
+
+
+async def test_lanes_are_told_how_late_the_event_loop_is() -> None:
+    slots = Slots()
+    lane = slots.of("a", fixed(1))
+    sweeping = asyncio.create_task(slots.run(0.001))
+    await asyncio.sleep(0)
+    began_s = time.monotonic()
+    while time.monotonic() < began_s + 0.02:
+        """Nothing else runs meanwhile."""
+    while lane.lag_s <= 0.01:  # noqa: ASYNC110 - nobody tells; the first turns may be in time
+        await asyncio.sleep(0)
+    sweeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await sweeping
 
 
 def test_lane_in_use_outlives_one_that_is_idle() -> None:

@@ -5,6 +5,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from tide_tank import Asked, Target, World, percentile
 
 from tidegate.errors import UpstreamFailed
@@ -44,6 +45,14 @@ def test_slack_is_a_small_part_of_what_an_answer_takes() -> None:
     assert slow.limit > state.limit
     fast = after_window(SETTINGS, state, Seen(60, 0.21, 60.0, held_s=0.5), 9.0)
     assert fast.limit < state.limit
+
+
+def test_what_our_own_loop_was_late_by_is_not_the_targets() -> None:
+    state = Limit(100.0, best_s=0.03)
+    seen = Seen(60, 0.08, 60.0, held_s=0.2)
+    assert after_window(SETTINGS, state, seen, 9.0).limit < state.limit
+    ours = structs.replace(seen, lag_s=0.05)
+    assert after_window(SETTINGS, state, ours, 9.0).limit > state.limit
 
 
 def test_unused_limit_does_not_grow() -> None:

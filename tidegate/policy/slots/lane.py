@@ -154,6 +154,7 @@ class Lane:
         "_used",
         "_whole",
         "fresh",
+        "lag_s",
         "line",
         "lowered",
         "mean_tokens",
@@ -180,6 +181,8 @@ class Lane:
         """The weight of the next time among the usual ones; the first ones are averaged evenly."""
         self.wholes = 0
         """Whole answers in this window."""
+        self.lag_s = 0.0
+        """How late the event loop was in this window, at worst."""
         self.lowered = False
         """Whether refusals have lowered the limit, and nothing has raised it since."""
         self.window_ends_s = -math.inf
@@ -339,7 +342,7 @@ class Lane:
             if known:
                 median_s = statistics.median(self._first_tokens)
                 beside = statistics.median(self._beside)
-                seen = Seen(self._used, median_s, beside, self.usual_s)
+                seen = Seen(self._used, median_s, beside, self.usual_s, self.lag_s)
             self._move(after_window(settings, self._limit, seen, now_s), now_s)
 
     def admit(self, now_s: float) -> None:
@@ -387,6 +390,6 @@ class Lane:
         self.lowered = limit.before > 0
         self._first_tokens.clear()
         self._beside.clear()
-        self.wholes, self._used = 0, 0
+        self.wholes, self._used, self.lag_s = 0, 0, 0.0
         self._whole = int(limit.limit)
         self.admit(now_s)

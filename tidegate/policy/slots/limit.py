@@ -113,6 +113,8 @@ class Seen(Struct, frozen=True):
     """How many there were when these streams began, itself included: their median too."""
     held_s: float = 0.0
     """How long an answer takes to its end, on average."""
+    lag_s: float = 0.0
+    """How late our own event loop was, at worst; so late it may have seen first tokens."""
 
 
 def first_limit(settings: LimitSettings) -> Limit:
@@ -132,7 +134,7 @@ def after_window(settings: LimitSettings, state: Limit, seen: Seen, now_s: float
     if median_s is None:
         return _grown(settings, state, seen.used)
     best_s = median_s if state.best_s is None else min(state.best_s, median_s)
-    if median_s <= _allowed_s(settings, best_s, median_s, seen.held_s):
+    if median_s - seen.lag_s <= _allowed_s(settings, best_s, median_s, seen.held_s):
         calm = Limit(limit, best_s, state.since_s, calm=state.calm, good=state.good)
         return _grown(settings, calm, seen.used)
     if beside <= settings.least:  # as little as ever: it is not they who crowd it

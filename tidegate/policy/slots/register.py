@@ -36,9 +36,13 @@ class Slots:
         """The lane of the target `name`, if there is one."""
         return self._lanes.get(name)
 
-    def sweep(self, now_s: float) -> None:
-        """Look after those who wait. One that waits for its time learns of it by this."""
+    def sweep(self, now_s: float, lag_s: float = 0.0) -> None:
+        """Look after those who wait. One that waits for its time learns of it by this.
+
+        `lag_s` is how late the event loop is: no target's fault.
+        """
         for lane in self._lanes.values():
+            lane.lag_s = max(lane.lag_s, lag_s)
             if not lane.open:
                 lane.sweep(now_s)
 
@@ -47,8 +51,10 @@ class Slots:
         loop = asyncio.get_running_loop()
         try:
             while True:
+                due_s = loop.time() + every_s
                 await asyncio.sleep(every_s)
-                self.sweep(loop.time())
+                now_s = loop.time()
+                self.sweep(now_s, max(0.0, now_s - due_s))
         finally:
             self.drain()
 
