@@ -59,6 +59,8 @@ _PASSED_ON = frozenset({b"openai-processing-ms", b"openai-version"})
 _REQUEST_IDS = frozenset({b"x-request-id", b"request-id", b"x-amzn-requestid", b"apim-request-id"})
 
 
+_READ = 500
+"""So much of what it says is looked at: it may say a lot."""
 _OF_ALL = (UpstreamDenied, UpstreamModelGone, UpstreamRateLimited)
 
 
@@ -283,7 +285,7 @@ def _of_model(status: int, error: UpstreamRefused) -> UpstreamError:
     if not (
         status == _GONE
         or error.upstream_code in _GONE_CODES
-        or (status == _NOT_FOUND and _NO_MODEL.search(error.message))
+        or (status == _NOT_FOUND and _NO_MODEL.search(error.message, 0, _READ))
     ):
         return error
     gone = UpstreamModelGone(error.message, param=error.param)
