@@ -34,7 +34,7 @@ class Spender:
     def __init__(self, port: int, seed: int, requests: int, expires_s: float) -> None:
         command = [sys.executable, str(HERE / "redis_spender.py"), *map(str, (
             port, seed, requests, expires_s))]  # fmt: skip
-        paths = os.pathsep.join((str(HERE), str(HERE.parents[1])))
+        paths = os.pathsep.join(map(str, (HERE, HERE.parent, HERE.parents[1])))
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
         )
