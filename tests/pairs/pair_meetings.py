@@ -43,7 +43,7 @@ models:
   "{provider}/*":
     targets:
       - {{{{provider: {provider}, model: "*", price: {{{{input: $1/M, output: $2/M}}}}}}}}
-    timeout: {{{{first_token: 600ms, idle: 600ms, total: 2s}}}}
+    timeout: {{{{first_token: 600ms, idle: 600ms, total: 10s}}}}
     retry: {{{{attempts: 2, backoff: 1ms..2ms, budget: 100%}}}}
     breaker: null
 """
