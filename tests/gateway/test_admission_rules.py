@@ -328,7 +328,7 @@ async def test_tools_with_a_fee_that_nobody_counts_are_not_let_through_under_a_b
     open_gateway: Open, other: Scripted
 ) -> None:
     gateway = await open_gateway(CONFIG + TEAM % (10, ""), other=other.url)
-    body = {"model": "dear", "messages": HELLO, "web_search_options": {}}
+    body: dict[str, Any] = {"model": "dear", "messages": HELLO, "web_search_options": {}}
     told = await asked(gateway, CHAT, body)
     assert (told.status, told.body["error"]["code"]) == (403, "price_unknown")
     assert told.body["error"]["param"] == "tools"
@@ -338,7 +338,7 @@ async def test_tools_with_a_fee_that_nobody_counts_are_not_let_through_under_a_b
 async def test_tools_with_a_fee_may_be_allowed(open_gateway: Open, other: Scripted) -> None:
     allowed = "ledger: {{unpriced: allow}}\n"
     gateway = await open_gateway(CONFIG + TEAM % (1000, "") + allowed, other=other.url)
-    body = {"model": "dear", "messages": HELLO, "web_search_options": {}}
+    body: dict[str, Any] = {"model": "dear", "messages": HELLO, "web_search_options": {}}
     assert (await asked(gateway, CHAT, body)).status == 200
 
 
