@@ -11,7 +11,6 @@ times, and what forms send along is made from the cookie.
 from __future__ import annotations
 
 import logging
-import os
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -23,6 +22,7 @@ from typing import Final, Literal
 import msgspec
 
 from tidegate.clock import Clock
+from tidegate.files import write_private
 from tidegate.money import NANO
 
 MOST_SESSIONS: Final = 500
@@ -147,7 +147,7 @@ class Sessions:
         ]
         self._kept_s = now_s
         try:
-            _write(self._file, msgspec.json.encode(kept))
+            write_private(self._file, msgspec.json.encode(kept))
         except OSError as error:
             if not self._failing:
                 _log.warning("who is signed in at the console is not kept: %s", error)
@@ -170,14 +170,6 @@ def _read(file: Path | None) -> list[_Kept]:
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         _log.warning("who was signed in at the console cannot be read: %s", error)
         return []
-
-
-def _write(file: Path, text: bytes) -> None:
-    fresh = file.with_name(f"{file.name}.{os.getpid()}")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as out:
-        out.write(text)
-    fresh.replace(file)
 
 
 def _digest(word: str) -> str:

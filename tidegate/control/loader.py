@@ -30,6 +30,7 @@ from tidegate.control.burns import is_slow
 from tidegate.control.measures import Measures
 from tidegate.control.observing import Sampler
 from tidegate.control.rows import read
+from tidegate.files import write_private
 from tidegate.ledger.segment import (
     SpoolCorrupt,
     claim,
@@ -304,8 +305,5 @@ def _name_of(directory: Path) -> str:
     # Written beside its place first: a name that was cut short by a crash would be another name.
     path = directory / NAME_FILE
     if not path.exists():
-        fresh = path.with_suffix(".new")
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_hex(8))
-        fresh.replace(path)
+        write_private(path, secrets.token_hex(8).encode())
     return path.read_text().strip()

@@ -8,12 +8,13 @@ its port was left to chance.
 
 from __future__ import annotations
 
-import os
 from hmac import compare_digest
 from pathlib import Path
 from secrets import token_urlsafe
 
 import msgspec
+
+from tidegate.files import write_private
 
 FILE = "control.door"
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to dial instead
@@ -33,11 +34,7 @@ class Door(msgspec.Struct, frozen=True):
 def hang(directory: Path, host: str, port: int) -> Door:
     """Make the door of a control process that listens at `host`. Raises: `OSError`."""
     door = Door(url_of(host, port), token_urlsafe(32))
-    fresh = directory / f"{FILE}.{os.getpid()}"
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(msgspec.json.encode(door))
-    fresh.replace(directory / FILE)
+    write_private(directory / FILE, msgspec.json.encode(door))
     return door
 
 

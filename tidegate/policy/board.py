@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from tidegate.clock import Clock, SystemClock
+from tidegate.files import write_private
 from tidegate.policy.health import TargetState, Wards
 from tidegate.policy.slots.lane import LaneState
 
@@ -264,11 +265,7 @@ _decoder = msgspec.json.Decoder(Board)
 
 def _write(path: Path, board: Board) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(msgspec.json.encode(board))
-    new.replace(path)
+    write_private(path, msgspec.json.encode(board))
 
 
 def _read(path: Path) -> Board | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -18,6 +17,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from tidegate.control.admin.configured import Configured
+from tidegate.files import write_private
 from tidegate.guard.access import Access, Digest, KeyEntry, PriceEntry, TeamRecords, encode
 from tidegate.guard.watch import LIMIT_BYTES
 from tidegate.limits import Limits, Rule
@@ -199,10 +199,4 @@ def _strings(text: str | None) -> tuple[str, ...] | None:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    write_private(path, data, synced=True)

@@ -7,7 +7,6 @@ operator by failing from the same address.
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from contextlib import suppress
 from hashlib import sha256
@@ -25,6 +24,7 @@ from tidegate.clock import Clock
 from tidegate.control.admin.problems import NotSignedIn, TooManyFailures
 from tidegate.control.admin.roles import Role
 from tidegate.control.admin.trail import Change, record
+from tidegate.files import write_private
 from tidegate.store.database import Database
 from tidegate.store.tables.admin import admin_tokens
 
@@ -167,8 +167,4 @@ def _count(connection: Connection) -> int:
 
 def _leave(file: Path, token: str) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = file.with_name(f"{file.name}.{os.getpid()}")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as out:
-        out.write(f"{token}\n")
-    fresh.replace(file)
+    write_private(file, f"{token}\n".encode())
